@@ -37,7 +37,7 @@ let package = Package(
     products: [
         .library(name: "TopGun", targets: ["TopGun"]),
         .executable(name: "topgund", targets: ["topgund"]),
-        .executable(name: "topgun", targets: ["topgun"]),
+        .executable(name: "topgun", targets: ["topgun-cli"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
@@ -98,8 +98,9 @@ let package = Package(
                 .nioCore,
             ],
             swiftSettings: house),
+        // Not a folder `topgun`: it would be the same as `TopGun` where file names ignore case.
         .executableTarget(
-            name: "topgun", dependencies: ["TopGun", "TopGunEnvironment", .argumentParser, .jwt], swiftSettings: house),
+            name: "topgun-cli", dependencies: ["TopGun", "TopGunEnvironment", .argumentParser, .jwt], swiftSettings: house),
 
         .testTarget(name: "TopGunModelTests", dependencies: ["TopGunModel"], swiftSettings: house),
         .testTarget(name: "TopGunQueryTests", dependencies: ["TopGunQuery", "TopGunModel"], swiftSettings: house),
