@@ -100,7 +100,8 @@ let package = Package(
             swiftSettings: house),
         // Not a folder `topgun`: it would be the same as `TopGun` where file names ignore case.
         .executableTarget(
-            name: "topgun-cli", dependencies: ["TopGun", "TopGunEnvironment", .argumentParser, .jwt], swiftSettings: house),
+            name: "topgun-cli", dependencies: ["TopGun", "TopGunEnvironment", .argumentParser, .jwt],
+            swiftSettings: house),
 
         .testTarget(name: "TopGunModelTests", dependencies: ["TopGunModel"], swiftSettings: house),
         .testTarget(name: "TopGunQueryTests", dependencies: ["TopGunQuery", "TopGunModel"], swiftSettings: house),

@@ -1,0 +1,45 @@
+# The whole set-up: `make run` and `make test`. Each target first installs what is missing, then just works.
+
+SWIFT ?= swift
+# Cross-module optimisation is for the product's own builds; as a package flag it would bar apps from depending on it.
+RELEASE := -c release -Xswiftc -cross-module-optimization
+FORMAT := swift format
+LINTED := Package.swift Sources Tests Benchmarks
+
+LIBRARIES := libpq-dev libssl-dev libsystemd-dev libsqlite3-dev
+BENCH_TOOLS := redis-server
+
+.PHONY: run test demo bench bench-micro lint format wasm fuzz deps deps-bench clean
+
+run: deps
+	$(SWIFT) build $(RELEASE) --product topgund
+	$$($(SWIFT) build $(RELEASE) --show-bin-path)/topgund $(ARGS)
+
+test: deps
+	$(SWIFT) build --build-tests
+	$(SWIFT) test --skip-build $(if $(FILTER),--filter $(FILTER))
+
+demo: deps
+	$(SWIFT) build --product topgund
+	$(SWIFT) build --product topgun-demo
+	$$($(SWIFT) build --show-bin-path)/topgun-demo
+
+bench: deps deps-bench
+	$(SWIFT) build $(RELEASE) --product topgund
+	$(SWIFT) build $(RELEASE) --product topgun-bench
+	$$($(SWIFT) build $(RELEASE) --show-bin-path)/topgun-bench $(ARGS)
+
+lint:
+	$(FORMAT) lint --configuration .swift-format --strict --parallel --recursive $(LINTED)
+
+format:
+	$(FORMAT) format --configuration .swift-format --in-place --parallel --recursive $(LINTED)
+
+deps:
+	@Deploy/install-packages $(LIBRARIES)
+
+deps-bench:
+	@Deploy/install-packages $(BENCH_TOOLS)
+
+clean:
+	$(SWIFT) package clean
