@@ -103,6 +103,9 @@ let package = Package(
             name: "topgun-cli", dependencies: ["TopGun", "TopGunEnvironment", .argumentParser, .jwt],
             swiftSettings: house),
 
+        .executableTarget(
+            name: "topgun-bench", dependencies: [.argumentParser], path: "Benchmarks/topgun-bench", swiftSettings: house),
+
         .testTarget(name: "TopGunModelTests", dependencies: ["TopGunModel"], swiftSettings: house),
         .testTarget(name: "TopGunQueryTests", dependencies: ["TopGunQuery", "TopGunModel"], swiftSettings: house),
         .testTarget(name: "TopGunWireTests", dependencies: ["TopGunWire", "TopGunModel"], swiftSettings: house),
