@@ -1,0 +1,230 @@
+import Synchronization
+package import TopGunEnvironment
+
+/// The disk of one simulated node: a page cache over a platter, and every way it may fail.
+///
+/// ```
+///   write ──> cached bytes, sector marked dirty ── sync ──> platter
+///   create, rename, remove ──> cached names, operation pending ── syncDirectory ──> names on the platter
+/// ```
+///
+/// A process that dies loses its locks and open files, nothing else. A power cut leaves of each dirty 512-byte sector
+/// the new bytes, the old ones, or some of both, and performs each pending name operation or does not, as the seed
+/// says. A failed sync treats the dirty sectors in the same way and then calls them clean, as Linux does. There is room
+/// for as many bytes as ``capacityBytes`` allows, counted by file sizes.
+package final class SimulatedDisk: Disk {
+    static let sectorBytes = 512
+
+    let state: Mutex<State>
+
+    package init(seed: UInt64) {
+        state = Mutex(State(generator: SeededGenerator(seed: seed)))
+    }
+
+    private init(_ state: State) {
+        self.state = Mutex(state)
+    }
+
+    /// What is broken right now. Counters count down; the fault strikes the call that finds 0.
+    package struct Faults: Sendable {
+        /// Calls until the process dies in the middle of one; every call after it fails too, until
+        /// ``SimulatedDisk/processKill()`` or ``SimulatedDisk/powerCut()``.
+        package var callsUntilHalt: Int?
+        /// Syncs of files until one fails.
+        package var syncsUntilFailure: Int?
+        /// Writes until one fails.
+        package var writesUntilFailure: Int?
+        package var writeFailure = DiskError.Code.inputOutput
+        /// Syncs report success and do nothing: the disk of the control experiment.
+        package var syncDoesNothing = false
+        /// The size that all files together may have.
+        package var capacityBytes: Int64?
+
+        package init() {}
+    }
+
+    package var faults: Faults {
+        get { state.withLock { $0.faults } }
+        set { state.withLock { $0.faults = newValue } }
+    }
+
+    /// Whether ``Faults/callsUntilHalt`` has struck: nothing a process believes from now on counts.
+    package var isHalted: Bool { state.withLock { $0.isHalted } }
+
+    /// Calls so far, for sweeping a fault over all of them.
+    package var calls: Int { state.withLock { $0.calls } }
+
+    /// Bytes of all files together.
+    package var usedBytes: Int64 { state.withLock { $0.usedBytes } }
+
+    // MARK: - Disasters
+
+    /// The process ends: locks and open files are gone, everything written stays in the page cache.
+    package func processKill() {
+        state.withLock { $0.forgetProcess() }
+    }
+
+    /// The machine loses power and comes back: what was not synced is kept, lost or torn.
+    package func powerCut() {
+        state.withLock { state in
+            state.losePendingNames()
+            for inode in state.inodes {
+                state.loseDirtySectors(of: inode, revertCache: true)
+            }
+            state.forgetProcess()
+        }
+    }
+
+    /// Turns bits of one byte over, on the platter and in the cache.
+    package func flip(_ path: String, at offset: Int, mask: UInt8) {
+        state.withLock { state in
+            guard case .file(let inode)? = state.names[path], offset < inode.cached.count else { return }
+            inode.cached[offset] ^= mask
+            if offset < inode.platter.count { inode.platter[offset] ^= mask }
+        }
+    }
+
+    /// An independent copy, as an image of a virtual machine is: nobody has files open or locked on it.
+    package func copy(seed: UInt64) -> SimulatedDisk {
+        state.withLock { state in
+            var copy = state
+            copy.generator = SeededGenerator(seed: seed)
+            var twins: [ObjectIdentifier: Inode] = [:]
+            func twin(_ entry: State.Entry) -> State.Entry {
+                guard case .file(let inode) = entry else { return entry }
+                let made = twins[ObjectIdentifier(inode)] ?? Inode(copying: inode)
+                twins[ObjectIdentifier(inode)] = made
+                return .file(made)
+            }
+            copy.names = state.names.mapValues(twin)
+            copy.platterNames = state.platterNames.mapValues(twin)
+            copy.pending = state.pending.map { operation in
+                var operation = operation
+                operation.entry = operation.entry.map(twin)
+                return operation
+            }
+            copy.forgetProcess()
+            return SimulatedDisk(copy)
+        }
+    }
+
+    /// The whole content of a file as a process reads it, or `nil` if there is none.
+    package func content(_ path: String) -> [UInt8]? {
+        state.withLock { state in
+            guard case .file(let inode)? = state.names[path] else { return nil }
+            return inode.cached
+        }
+    }
+
+    /// Paths of all files, ascending.
+    package var paths: [String] {
+        state.withLock { state in
+            state.names.compactMap { path, entry in
+                guard case .file = entry else { return nil }
+                return path
+            }
+            .sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        }
+    }
+}
+
+// MARK: - Disk
+
+extension SimulatedDisk {
+    package func createDirectory(_ path: String) throws(DiskError) {
+        try state.withLock { (state) throws(DiskError) in
+            try state.begin("mkdir", path)
+            for directory in Self.ancestors(of: path) + [path] where directory != "/" {
+                switch state.names[directory] {
+                case .directory?: continue
+                case .file?: throw DiskError(.exists, operation: "mkdir", path: directory)
+                case nil: state.perform(NameOperation(path: directory, entry: .directory))
+                }
+            }
+        }
+    }
+
+    package func list(_ directory: String) throws(DiskError) -> [String] {
+        try state.withLock { (state) throws(DiskError) in
+            try state.begin("opendir", directory)
+            try state.requireDirectory(directory, "opendir")
+            let names = state.names.keys.filter { $0 != directory && Self.parent(of: $0) == directory }
+            return names.map { String($0[$0.utf8.index(after: $0.utf8.lastIndex(of: UInt8(ascii: "/"))!)...]) }
+                .sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        }
+    }
+
+    package func exists(_ path: String) throws(DiskError) -> Bool {
+        try state.withLock { (state) throws(DiskError) in
+            try state.begin("stat", path)
+            return state.names[path] != nil
+        }
+    }
+
+    package func open(_ path: String, _ mode: DiskOpenMode) throws(DiskError) -> any DiskFile {
+        try state.withLock { (state) throws(DiskError) in
+            try state.begin("open", path)
+            return SimulatedFile(disk: self, inode: try state.open(path, mode), path: path, process: state.process)
+        }
+    }
+
+    package func rename(_ path: String, to newPath: String) throws(DiskError) {
+        try state.withLock { (state) throws(DiskError) in
+            try state.begin("rename", path)
+            guard let entry = state.names[path] else { throw DiskError(.notFound, operation: "rename", path: path) }
+            try state.requireDirectory(Self.parent(of: newPath), "rename")
+            state.perform(NameOperation(path: newPath, entry: entry, oldPath: path))
+        }
+    }
+
+    package func remove(_ path: String) throws(DiskError) {
+        try state.withLock { (state) throws(DiskError) in
+            try state.begin("unlink", path)
+            guard case .file? = state.names[path] else { throw DiskError(.notFound, operation: "unlink", path: path) }
+            state.perform(NameOperation(path: path, entry: nil))
+        }
+    }
+
+    package func syncDirectory(_ path: String) throws(DiskError) {
+        try state.withLock { (state) throws(DiskError) in
+            try state.begin("fsync", path)
+            try state.requireDirectory(path, "fsync")
+            if state.faults.syncDoesNothing { return }
+            state.syncNames(in: path)
+        }
+    }
+
+    package func lock(_ path: String) throws(DiskError) -> any DiskFile {
+        try state.withLock { (state) throws(DiskError) in
+            try state.begin("flock", path)
+            let inode = try state.names[path] == nil ? state.open(path, .create) : state.open(path, .readWrite)
+            guard !inode.isLocked else { throw DiskError(.locked, operation: "flock", path: path) }
+            inode.isLocked = true
+            let file = SimulatedFile(disk: self, inode: inode, path: path, process: state.process)
+            file.holdsLock = true
+            return file
+        }
+    }
+
+    package func freeBytes(_ path: String) throws(DiskError) -> Int64 {
+        try state.withLock { (state) throws(DiskError) in
+            try state.begin("statvfs", path)
+            return state.freeBytes
+        }
+    }
+
+    static func parent(of path: String) -> String {
+        guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")), slash > path.startIndex else { return "/" }
+        return String(path[..<slash])
+    }
+
+    private static func ancestors(of path: String) -> [String] {
+        var found: [String] = []
+        var current = parent(of: path)
+        while current != "/" {
+            found.append(current)
+            current = parent(of: current)
+        }
+        return found.reversed()
+    }
+}
