@@ -104,7 +104,8 @@ let package = Package(
             swiftSettings: house),
 
         .executableTarget(
-            name: "topgun-bench", dependencies: [.argumentParser], path: "Benchmarks/topgun-bench", swiftSettings: house),
+            name: "topgun-bench", dependencies: [.argumentParser], path: "Benchmarks/topgun-bench", swiftSettings: house
+        ),
 
         .testTarget(name: "TopGunModelTests", dependencies: ["TopGunModel"], swiftSettings: house),
         .testTarget(name: "TopGunQueryTests", dependencies: ["TopGunQuery", "TopGunModel"], swiftSettings: house),
@@ -130,6 +131,7 @@ let package = Package(
             name: "TopGunTests",
             dependencies: [
                 "TopGun", "TopGunReplica", "TopGunModel", "TopGunEnvironment", "TopGunServer", .nioCore, .nioPosix,
+                .nioHTTP1, .nioWebSocket, .nioSSL,
             ],
             swiftSettings: house),
         .testTarget(name: "TidyTests", swiftSettings: house),

@@ -4,4 +4,19 @@ enum Limits {
     static let threadSpinMicros: Int64 = 60
     /// What the kernel keeps of a thread's name.
     static let threadNameBytes = 15
+
+    // MARK: The WebSocket client
+
+    /// How long reaching a server may take: name, TCP, TLS and the WebSocket upgrade together.
+    static let connectMillisMax: Int64 = 5000
+    /// The largest message that is accepted. The protocol sends a query answer or a leaf of a hash tree in one piece.
+    static let clientMessageBytesMax = 64 << 20
+    /// How long a server may take to answer our goodbye before the socket is closed without one.
+    static let closeAnswerMillisMax: Int64 = 2000
+    /// Header fields of an upgrade answer, all together.
+    static let upgradeAnswerBytesMax = 16 << 10
+    /// A message at most this long shares the buffer of its neighbours; a longer one is masked into one of its own size.
+    static let sharedFrameBytes = 64 << 10
+    /// The longest header of a frame: 2 bytes, 8 of length, 4 of mask.
+    static let frameHeaderBytesMax = 14
 }

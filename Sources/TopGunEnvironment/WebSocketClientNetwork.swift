@@ -1,0 +1,145 @@
+import NIOCore
+import NIOPosix
+package import NIOSSL
+
+/// The real ``Network``: WebSocket over TCP, with TLS below it for `wss://` addresses.
+///
+/// Works on loops of NIO (``NIOLoop``). Everything of a connection happens on the loop that it was asked for on: no
+/// thread is ever changed and no task is made.
+package final class WebSocketClientNetwork: Network {
+    private let entropy: any Entropy
+    private let tls: TLSConfiguration
+
+    /// - Parameter tls: whom to trust for `wss://`; by default the authorities that the system trusts, with the name
+    ///   of the host checked.
+    package init(entropy: any Entropy, tls: TLSConfiguration = .makeClientConfiguration()) {
+        self.entropy = entropy
+        self.tls = tls
+    }
+
+    package func connect(to address: String, on loop: any Loop, receiver: any MessageReceiver) {
+        guard let loop = loop as? NIOLoop else {
+            preconditionFailure("a WebSocket needs a loop of NIO, not \(type(of: loop))")
+        }
+        guard let address = WebSocketClientAddress(address) else {
+            loop.execute { receiver.closed(reason: "not a ws:// or wss:// address") }
+            return
+        }
+        let eventLoop = loop.eventLoop
+        // The answer never comes inside the call: the caller may not be ready for it.
+        eventLoop.execute { [self] in
+            let attempt = WebSocketClientAttempt(receiver: receiver)
+            let deadline = NIODeadline.now() + .milliseconds(Limits.connectMillisMax)
+            let timeout = eventLoop.assumeIsolated().scheduleTask(deadline: deadline) {
+                attempt.fail("no connection within \(Limits.connectMillisMax) ms")
+            }
+            ClientBootstrap(group: eventLoop)
+                .connectTimeout(.milliseconds(Limits.connectMillisMax))
+                .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+                .channelInitializer { [self] channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        attempt.channel = channel
+                        try channel.pipeline.syncOperations.addHandlers(handlers(for: address, attempt, channel))
+                    }
+                }
+                .connect(host: address.host, port: address.port)
+                .assumeIsolated()
+                .whenComplete { outcome in
+                    switch outcome {
+                    case .success:
+                        // Connected, but not yet upgraded: the timeout goes on until the attempt is over.
+                        attempt.whenOver { timeout.cancel() }
+                    case .failure(let error):
+                        timeout.cancel()
+                        attempt.fail(describe(connecting: error))
+                    }
+                }
+        }
+    }
+
+    private func handlers(
+        for address: WebSocketClientAddress, _ attempt: WebSocketClientAttempt, _ channel: any Channel
+    ) throws -> [any ChannelHandler] {
+        var handlers: [any ChannelHandler] = []
+        if address.isSecure {
+            let context = try NIOSSLContext(configuration: tls)
+            // Whether the host is an IP address is asked by trying; then the certificate has to hold the address, and
+            // no server name is indicated, which must be a name.
+            let isAddress = (try? SocketAddress(ipAddress: address.host, port: address.port)) != nil
+            handlers.append(try NIOSSLClientHandler(context: context, serverHostname: isAddress ? nil : address.host))
+        }
+        handlers += WebSocketClientUpgrade.handlers(address: address, attempt: attempt, entropy: entropy)
+        return handlers
+    }
+}
+
+/// One attempt to connect, until it has become a connection or failed; confined to its loop.
+final class WebSocketClientAttempt {
+    private enum State {
+        case underWay((any MessageReceiver))
+        case over
+    }
+
+    private var state: State
+    private var observer: (() -> Void)?
+    var channel: (any Channel)?
+
+    init(receiver: any MessageReceiver) {
+        state = .underWay(receiver)
+    }
+
+    /// Takes the receiver over, once; `nil` when the attempt has failed in the meantime.
+    func succeed() -> (any MessageReceiver)? {
+        switch state {
+        case .underWay(let receiver):
+            end()
+            return receiver
+        case .over:
+            return nil
+        }
+    }
+
+    func fail(_ reason: String) {
+        switch state {
+        case .underWay(let receiver):
+            end()
+            channel?.close(promise: nil)
+            receiver.closed(reason: reason)
+        case .over:
+            return
+        }
+    }
+
+    /// Calls back when the attempt is over; at once if it is.
+    func whenOver(_ body: @escaping () -> Void) {
+        switch state {
+        case .underWay: observer = body
+        case .over: body()
+        }
+    }
+
+    private func end() {
+        state = .over
+        observer?()
+        observer = nil
+    }
+}
+
+// Confined to the event loop of its connection; the bootstrap's closures, which demand `Sendable`, run there too.
+extension WebSocketClientAttempt: @unchecked Sendable {}
+
+/// What a person needs to know of a failed connect.
+private func describe(connecting error: any Error) -> String {
+    switch error {
+    case let error as NIOConnectionError:
+        if error.connectionErrors.isEmpty { return "cannot find the host \(error.host)" }
+        return error.connectionErrors.map { describe(connecting: $0.error) }.joined(separator: "; ")
+    case let error as ChannelError:
+        if case .connectTimeout = error { return "no connection within \(Limits.connectMillisMax) ms" }
+        return "\(error)"
+    case let error as IOError:
+        return error.description
+    default:
+        return "\(error)"
+    }
+}
