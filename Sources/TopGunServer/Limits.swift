@@ -1,0 +1,104 @@
+/// Every bound of the server, and what happens at it.
+enum Limits {
+    // MARK: Connections
+
+    /// A connection that has not said who it is by then is closed (protocol.md 1.5).
+    static let handshakeMillisMax: Int64 = 10_000
+    /// A connection that says nothing for this long is closed.
+    static let idleMillisMax: Int64 = 60_000
+    /// How often sessions are looked over for the two limits above.
+    static let sessionSweepMillis: Int64 = 1_000
+    /// Operations a connection may send each second, and how many at once; above it the socket is not read for a while.
+    static let operationsPerSecond = 1_000_000
+    static let operationsBurst = 2_000_000
+    /// The longest a rate-limited connection goes unread at a time.
+    static let readPauseMillisMax: Int64 = 5_000
+
+    // MARK: Operations
+
+    /// Operations of one frame; the rest of the frame is refused as `TOO_LARGE`.
+    static let operationsPerFrameMax = 65_536
+    /// Bytes of a map's name, and of a key.
+    static let mapNameBytesMax = 1_024
+    static let keyBytesMax = 64 * 1_024
+    /// Bytes of a node id in a stamp.
+    static let nodeIDBytesMax = 256
+    /// Bytes of one value.
+    static let valueBytesMax = 2 * 1_024 * 1_024
+    /// Gaps in the operation ids of one connection; a client with more is sent away with 1013 and comes back clean.
+    static let undecidedRangesMax = 1_024
+
+    // MARK: Durability
+
+    /// Bytes handed to the log by one loop and not yet on disk: connections that write are no longer read above the
+    /// first, operations are refused as `BUSY` above the second.
+    static let logBacklogBytesPause = 16 * 1_024 * 1_024
+    static let logBacklogBytesMax = 64 * 1_024 * 1_024
+    /// Bytes waiting at the gate of one loop; treated like the log's backlog.
+    static let gateBytesMax = 64 * 1_024 * 1_024
+    /// A gate buffer larger than this is given back to the system once empty.
+    static let gateBufferBytesKept = 4 * 1_024 * 1_024
+    /// Empty gate buffers kept for use again.
+    static let gateSpareBatchesMax = 8
+
+    // MARK: Between loops
+
+    /// Operations sent to another loop and not answered yet; above it they are refused as `BUSY`.
+    static let mailboxOperationsMax = 262_144
+
+    // MARK: Reading
+
+    /// Maps one connection may be interested in, and queries it may have open; more are refused.
+    static let mapsPerSessionMax = 10_000
+    static let queriesPerSessionMax = 1_000
+    /// Rows of a query without a limit; `hasMore` says that there are more.
+    static let queryRowsMax = 10_000
+    /// Bytes of one query answer; a larger one is refused with `QUERY_SNAPSHOT_OVERFLOW`.
+    static let queryAnswerBytesMax = 32 * 1_024 * 1_024
+    /// Updates held back until every loop has given its part of a query's first answer.
+    static let heldUpdatesBytesMax = 4 * 1_024 * 1_024
+    /// A subtree up to this size is answered with its records instead of its hashes.
+    static let leafAtOnceRecordsMax = 200
+    static let leafAtOnceBytesMax = 64 * 1_024
+    /// Records of one LEAF message, in bytes.
+    static let leafBytesMax = 256 * 1_024
+    /// How long after its first write or query an official client that has not asked for a map's root is sent one.
+    static let unaskedRootDelayMillis: Int64 = 1_000
+    /// Inner messages of one BATCH.
+    static let batchMessagesMax = 8_192
+
+    // MARK: Slow readers
+
+    /// Bytes queued for a connection above which events are dropped: `RESYNC` follows, or the connection is closed.
+    static let broadcastQueueBytesMax = 4 * 1_024 * 1_024
+    /// Bytes queued above which a connection is not read any more, so that it cannot ask for more.
+    static let answerQueueBytesMax = 1_024 * 1_024
+    /// Below this a congested connection is well again.
+    static let queueBytesResume = 256 * 1_024
+    /// How often congested connections are looked at.
+    static let congestionSweepMillis: Int64 = 10
+    /// A connection that stays congested for this long without taking a byte is closed.
+    static let stalledMillisMax: Int64 = 30_000
+
+    // MARK: Partitions
+
+    /// Log bytes after which a round of checkpoints starts.
+    static let checkpointLogBytes: Int64 = 256 * 1_024 * 1_024
+    /// How often the supervisor looks at log growth and expiry.
+    static let supervisorTickMillis: Int64 = 1_000
+    /// Bytes of one slice of a checkpoint; between slices the loop serves clients.
+    static let checkpointSliceBytes = 128 * 1_024
+    /// How far ahead of the wall clock the right to hand out stamps is reserved.
+    static let clockBoundMillis: Int64 = 10_000
+    /// A partition that breaks this often in a row is not rebuilt any more, and the node stops.
+    static let partitionRebuildsMax = 3
+}
+
+// MARK: - The edge
+
+extension Limits {
+    /// How old the numbers of `/metrics` may be.
+    static let metricsPublishMillis: Int64 = 1_000
+    /// Bytes waiting for a socket above which its owner hears of it once they are down to half.
+    static let socketQueueBytesHigh = 1_024 * 1_024
+}
