@@ -1,48 +1,79 @@
-/// Writes MessagePack into a ``ByteSink``, every value in its shortest form.
+/// Writes MessagePack into a ``ByteSink``, every head in its shortest form.
 ///
-/// Maps and arrays are written head first: the caller then writes as many values as it announced.
+/// A map or array is written head first; the caller then writes as many values as it announced. A trivial struct: make
+/// one wherever it is needed.
 package struct MessagePackWriter {
     package let sink: ByteSink
 
     package init(_ sink: ByteSink) {
         self.sink = sink
     }
+}
 
+// MARK: - Scalars
+
+extension MessagePackWriter {
     package func writeNil() {
-        byte(0xc0)
+        put(0xc0)
     }
 
     package func write(_ flag: Bool) {
-        byte(flag ? 0xc3 : 0xc2)
+        put(flag ? 0xc3 : 0xc2)
     }
 
     package func write(_ number: Int64) {
+        if number >= 0 { return write(UInt64(bitPattern: number)) }
         switch number {
-        case 0...0x7f: byte(UInt8(truncatingIfNeeded: number))
-        case -32..<0: byte(UInt8(bitPattern: Int8(truncatingIfNeeded: number)))
-        case 0...0xff: head(0xcc, UInt8(truncatingIfNeeded: number))
-        case 0...0xffff: head(0xcd, UInt16(truncatingIfNeeded: number))
-        case 0...0xffff_ffff: head(0xce, UInt32(truncatingIfNeeded: number))
-        case 0...: head(0xcf, UInt64(bitPattern: number))
-        case -0x80..<0: head(0xd0, Int8(truncatingIfNeeded: number))
-        case -0x8000..<0: head(0xd1, Int16(truncatingIfNeeded: number))
-        case -0x8000_0000..<0: head(0xd2, Int32(truncatingIfNeeded: number))
-        default: head(0xd3, number)
+        case -0x20...(-1): put(UInt8(truncatingIfNeeded: number))
+        case -0x80...(-0x21): put(0xd0, Int8(truncatingIfNeeded: number))
+        case -0x8000...(-0x81): put(0xd1, Int16(truncatingIfNeeded: number))
+        case -0x8000_0000...(-0x8001): put(0xd2, Int32(truncatingIfNeeded: number))
+        default: put(0xd3, number)
         }
     }
 
-    package func write(unsigned number: UInt64) {
-        if let signed = Int64(exactly: number) { write(signed) } else { head(0xcf, number) }
+    package func write(_ number: UInt64) {
+        switch number {
+        case 0...0x7f: put(UInt8(truncatingIfNeeded: number))
+        case 0x80...0xff: put(0xcc, UInt8(truncatingIfNeeded: number))
+        case 0x100...0xffff: put(0xcd, UInt16(truncatingIfNeeded: number))
+        case 0x1_0000...0xffff_ffff: put(0xce, UInt32(truncatingIfNeeded: number))
+        default: put(0xcf, number)
+        }
     }
 
-    /// Writes a float64, whatever the number.
+    package func write(_ number: Int) { write(Int64(number)) }
+    package func write(_ number: UInt32) { write(UInt64(number)) }
+
+    /// Writes a `float64`, whatever the number.
     package func write(_ number: Double) {
-        head(0xcb, number.bitPattern)
+        put(0xcb, number.bitPattern)
     }
 
-    package func writeString(_ bytes: UnsafeRawBufferPointer) {
-        writeStringHead(bytes.count)
-        sink.append(bytes)
+    /// Writes a `float32`.
+    package func write(_ number: Float) {
+        put(0xca, number.bitPattern)
+    }
+
+    /// Writes a number as protocol fields carry it: an integer where it is whole and JavaScript can hold it, otherwise a
+    /// `float64`. Negative zero stays a float.
+    package func write(number: Double) {
+        if let whole = Int64(exactly: number), whole.magnitude <= UInt64(ModelLimits.millisMax),
+            whole != 0 || number.sign == .plus
+        {
+            write(whole)
+        } else {
+            write(number)
+        }
+    }
+}
+
+// MARK: - Text and bytes
+
+extension MessagePackWriter {
+    package func writeString(_ utf8: UnsafeRawBufferPointer) {
+        writeStringHeader(utf8.count)
+        sink.append(utf8)
     }
 
     package func write(_ text: ByteString) {
@@ -53,59 +84,76 @@ package struct MessagePackWriter {
         writeString(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
     }
 
-    package func writeStringHead(_ count: Int) {
+    package func write(_ text: String) {
+        var text = text
+        text.withUTF8 { writeString(UnsafeRawBufferPointer($0)) }
+    }
+
+    package func writeStringHeader(_ count: Int) {
         switch count {
-        case 0..<32: byte(0xa0 | UInt8(truncatingIfNeeded: count))
-        case 0...0xff: head(0xd9, UInt8(truncatingIfNeeded: count))
-        case 0...0xffff: head(0xda, UInt16(truncatingIfNeeded: count))
-        default: head(0xdb, UInt32(truncatingIfNeeded: count))
+        case 0...0x1f: put(0xa0 | UInt8(truncatingIfNeeded: count))
+        case 0x20...0xff: put(0xd9, UInt8(truncatingIfNeeded: count))
+        case 0x100...0xffff: put(0xda, UInt16(truncatingIfNeeded: count))
+        default: put(0xdb, UInt32(truncatingIfNeeded: count))
         }
     }
 
     package func writeBinary(_ bytes: UnsafeRawBufferPointer) {
         switch bytes.count {
-        case 0...0xff: head(0xc4, UInt8(truncatingIfNeeded: bytes.count))
-        case 0...0xffff: head(0xc5, UInt16(truncatingIfNeeded: bytes.count))
-        default: head(0xc6, UInt32(truncatingIfNeeded: bytes.count))
+        case 0...0xff: put(0xc4, UInt8(truncatingIfNeeded: bytes.count))
+        case 0x100...0xffff: put(0xc5, UInt16(truncatingIfNeeded: bytes.count))
+        default: put(0xc6, UInt32(truncatingIfNeeded: bytes.count))
         }
         sink.append(bytes)
     }
 
-    package func writeMapHead(_ count: Int) {
-        switch count {
-        case 0..<16: byte(0x80 | UInt8(truncatingIfNeeded: count))
-        case 0...0xffff: head(0xde, UInt16(truncatingIfNeeded: count))
-        default: head(0xdf, UInt32(truncatingIfNeeded: count))
-        }
-    }
-
-    package func writeArrayHead(_ count: Int) {
-        switch count {
-        case 0..<16: byte(0x90 | UInt8(truncatingIfNeeded: count))
-        case 0...0xffff: head(0xdc, UInt16(truncatingIfNeeded: count))
-        default: head(0xdd, UInt32(truncatingIfNeeded: count))
-        }
-    }
-
-    /// Writes bytes that are MessagePack already.
-    package func writeRaw(_ bytes: UnsafeRawBufferPointer) {
-        sink.append(bytes)
+    /// Copies bytes that are MessagePack already.
+    package func writeRaw(_ encoded: UnsafeRawBufferPointer) {
+        sink.append(encoded)
     }
 
     package func write(_ payload: Payload) {
         payload.bytes.withUnsafeBytes { sink.append($0) }
     }
+}
 
-    private func byte(_ value: UInt8) {
-        sink.reserve(1).storeBytes(of: value, as: UInt8.self)
+// MARK: - Containers
+
+extension MessagePackWriter {
+    /// Opens a map of `count` pairs.
+    package func writeMapHeader(_ count: Int) {
+        switch count {
+        case 0...0xf: put(0x80 | UInt8(truncatingIfNeeded: count))
+        case 0x10...0xffff: put(0xde, UInt16(truncatingIfNeeded: count))
+        default: put(0xdf, UInt32(truncatingIfNeeded: count))
+        }
+    }
+
+    /// Opens an array of `count` elements.
+    package func writeArrayHeader(_ count: Int) {
+        switch count {
+        case 0...0xf: put(0x90 | UInt8(truncatingIfNeeded: count))
+        case 0x10...0xffff: put(0xdc, UInt16(truncatingIfNeeded: count))
+        default: put(0xdd, UInt32(truncatingIfNeeded: count))
+        }
+    }
+}
+
+// MARK: - Steps
+
+extension MessagePackWriter {
+    @inline(__always)
+    private func put(_ byte: UInt8) {
+        sink.reserve(1).storeBytes(of: byte, as: UInt8.self)
         sink.advance(by: 1)
     }
 
-    private func head<Number: FixedWidthInteger>(_ lead: UInt8, _ number: Number) {
+    @inline(__always)
+    private func put<Number: FixedWidthInteger>(_ head: UInt8, _ number: Number) {
         let width = MemoryLayout<Number>.size
-        let place = sink.reserve(1 + width)
-        place.storeBytes(of: lead, as: UInt8.self)
+        let place = sink.reserve(1 &+ width)
+        place.storeBytes(of: head, as: UInt8.self)
         (place + 1).storeBytes(of: number.bigEndian, as: Number.self)
-        sink.advance(by: 1 + width)
+        sink.advance(by: 1 &+ width)
     }
 }
