@@ -1,0 +1,24 @@
+/// Why a call on a replica was refused; nothing has changed.
+package struct ReplicaError: Error, Equatable, Sendable {
+    package enum Code: Sendable {
+        /// Empty, too long, holds `:`, or starts with a prefix kept for the system.
+        case badMapName
+        case keyTooLong
+        case valueTooLarge
+        /// A lifetime that is negative or beyond what stamps can hold.
+        case badLifetime
+        case tooManyMaps
+        case tooManyQueries
+        /// The map's records are still being read from the store.
+        case notLoaded
+        case unknownMap
+        /// The clock cannot go further: a server sent a stamp at the end of time.
+        case clockExhausted
+    }
+
+    package var code: Code
+
+    package init(_ code: Code) {
+        self.code = code
+    }
+}
