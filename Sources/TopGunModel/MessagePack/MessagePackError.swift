@@ -7,22 +7,9 @@ package enum MessagePackError: UInt8, Error, Equatable, Sendable {
     /// A number that has a fraction, is not finite, or does not fit 64 signed bits.
     case notAnInteger
     /// Text that is not well-formed UTF-8.
-    case invalidText
+    case notUTF8
     /// More containers inside each other than allowed.
     case tooDeep
     /// The one head byte that MessagePack never uses, `0xc1`.
     case reserved
-}
-
-/// What a MessagePack value is, by its first byte.
-package enum MessagePackKind: UInt8, Sendable {
-    case `nil`
-    case bool
-    case integer
-    case float
-    case string
-    case binary
-    case array
-    case map
-    case ext
 }

@@ -4,6 +4,19 @@
 /// checks the bytes that are there before it believes a length, so whoever loops or allocates by a count that came from
 /// here is bounded by the size of the input. A read that throws leaves the cursor where it was.
 package struct MessagePackReader {
+    /// What a value is, by its first byte.
+    package enum Kind: UInt8, Sendable {
+        case null
+        case bool
+        case integer
+        case float
+        case string
+        case binary
+        case array
+        case map
+        case `extension`
+    }
+
     package let bytes: UnsafeRawBufferPointer
     /// Where the next value begins; moved by every read.
     package private(set) var offset: Int
@@ -23,17 +36,17 @@ package struct MessagePackReader {
 
 extension MessagePackReader {
     /// What the next value is; the cursor stays.
-    package func peekKind() throws(MessagePackError) -> MessagePackKind {
+    package func peekKind() throws(MessagePackError) -> Kind {
         switch try head() {
         case 0x00...0x7f, 0xcc...0xd3, 0xe0...0xff: return .integer
         case 0x80...0x8f, 0xde, 0xdf: return .map
         case 0x90...0x9f, 0xdc, 0xdd: return .array
         case 0xa0...0xbf, 0xd9...0xdb: return .string
-        case 0xc0: return .nil
+        case 0xc0: return .null
         case 0xc2, 0xc3: return .bool
         case 0xc4...0xc6: return .binary
         case 0xca, 0xcb: return .float
-        case 0xc7...0xc9, 0xd4...0xd8: return .ext
+        case 0xc7...0xc9, 0xd4...0xd8: return .extension
         default: throw .reserved
         }
     }
@@ -154,9 +167,9 @@ extension MessagePackReader {
     package mutating func readText() throws(MessagePackError) -> UnsafeRawBufferPointer {
         let start = offset
         let text = try readString()
-        guard text.isWellFormedUTF8 else {
+        guard isUTF8(text) else {
             offset = start
-            throw .invalidText
+            throw .notUTF8
         }
         return text
     }

@@ -42,6 +42,7 @@ extension MessagePackWriter {
         }
     }
 
+    package func write(unsigned number: UInt64) { write(number) }
     package func write(_ number: Int) { write(Int64(number)) }
     package func write(_ number: UInt32) { write(UInt64(number)) }
 
@@ -72,7 +73,7 @@ extension MessagePackWriter {
 
 extension MessagePackWriter {
     package func writeString(_ utf8: UnsafeRawBufferPointer) {
-        writeStringHeader(utf8.count)
+        writeStringHead(utf8.count)
         sink.append(utf8)
     }
 
@@ -89,7 +90,7 @@ extension MessagePackWriter {
         text.withUTF8 { writeString(UnsafeRawBufferPointer($0)) }
     }
 
-    package func writeStringHeader(_ count: Int) {
+    package func writeStringHead(_ count: Int) {
         switch count {
         case 0...0x1f: put(0xa0 | UInt8(truncatingIfNeeded: count))
         case 0x20...0xff: put(0xd9, UInt8(truncatingIfNeeded: count))
@@ -121,7 +122,7 @@ extension MessagePackWriter {
 
 extension MessagePackWriter {
     /// Opens a map of `count` pairs.
-    package func writeMapHeader(_ count: Int) {
+    package func writeMapHead(_ count: Int) {
         switch count {
         case 0...0xf: put(0x80 | UInt8(truncatingIfNeeded: count))
         case 0x10...0xffff: put(0xde, UInt16(truncatingIfNeeded: count))
@@ -130,7 +131,7 @@ extension MessagePackWriter {
     }
 
     /// Opens an array of `count` elements.
-    package func writeArrayHeader(_ count: Int) {
+    package func writeArrayHead(_ count: Int) {
         switch count {
         case 0...0xf: put(0x90 | UInt8(truncatingIfNeeded: count))
         case 0x10...0xffff: put(0xdc, UInt16(truncatingIfNeeded: count))
