@@ -107,8 +107,12 @@ let package = Package(
             name: "topgun-bench", dependencies: [.argumentParser], path: "Benchmarks/topgun-bench", swiftSettings: house
         ),
 
-        .testTarget(name: "TopGunModelTests", dependencies: ["TopGunModel"], swiftSettings: house),
-        .testTarget(name: "TopGunQueryTests", dependencies: ["TopGunQuery", "TopGunModel"], swiftSettings: house),
+        // What reads Tests/Vectors, for tests only.
+        .target(name: "GoldenVectors", path: "Tests/GoldenVectors", swiftSettings: house),
+        .testTarget(name: "TopGunModelTests", dependencies: ["TopGunModel", "GoldenVectors"], swiftSettings: house),
+        .testTarget(
+            name: "TopGunQueryTests", dependencies: ["TopGunQuery", "TopGunModel", "GoldenVectors"],
+            swiftSettings: house),
         .testTarget(name: "TopGunWireTests", dependencies: ["TopGunWire", "TopGunModel"], swiftSettings: house),
         .testTarget(
             name: "TopGunPartitionTests", dependencies: ["TopGunPartition", "TopGunModel", "TopGunQuery"],
