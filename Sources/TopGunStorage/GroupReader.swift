@@ -1,0 +1,98 @@
+import TopGunEnvironment
+import TopGunModel
+
+/// Reads a file of groups through a window, so that memory stays bounded however long the file is.
+///
+/// Owns raw memory; the bytes it hands out are valid until the next call.
+final class GroupReader {
+    let number: UInt64
+    let size: Int64
+    private let salt: UInt64
+    private let file: any DiskFile
+    /// The position of the first group, which stands right behind the file's header.
+    let start: LogPosition
+    private var window: UnsafeMutableRawBufferPointer
+    private var windowStart: Int64 = 0
+    private var windowCount = 0
+
+    struct Group {
+        var header: GroupHeader
+        /// The header's own checksum: the chain of the next group.
+        var checksum: UInt64
+        /// `nil` if the payload is not what the header says.
+        var payload: UnsafeRawBufferPointer?
+    }
+
+    init(file: any DiskFile, number: UInt64, start: LogPosition, salt: UInt64) throws(DiskError) {
+        self.file = file
+        self.number = number
+        self.start = start
+        self.salt = salt
+        size = try file.size()
+        window = UnsafeMutableRawBufferPointer.allocate(byteCount: Limits.readBytes, alignment: 16)
+    }
+
+    deinit {
+        window.deallocate()
+    }
+
+    /// The position behind the last byte of the file.
+    var limit: LogPosition { start + Int(max(size - Int64(FileHeader.bytes), 0)) }
+
+    /// The group that stands at a position; `nil` if none that can be read does.
+    func group(at position: LogPosition) throws(DiskError) -> Group? {
+        guard let raw = try bytes(at: position, count: GroupHeader.bytes),
+            let header = GroupHeader(loading: raw, number: number, position: position, salt: salt)
+        else { return nil }
+        let checksum = UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: 96, as: UInt64.self))
+        var payload = try bytes(at: position + GroupHeader.bytes, count: header.payloadBytes)
+        if let bytes = payload, GroupHeader.checksum(ofPayload: bytes) != header.payloadChecksum { payload = nil }
+        return Group(header: header, checksum: checksum, payload: payload)
+    }
+
+    /// The first group header at or behind a position, whatever lies between.
+    func nextHeader(from position: LogPosition) throws(DiskError) -> GroupHeader? {
+        var position = LogPosition((position.rawValue + 7) & ~7)
+        while position < limit {
+            let count = min(limit - position, Limits.readBytes)
+            guard count >= GroupHeader.bytes, let raw = try bytes(at: position, count: count) else { return nil }
+            var offset = 0
+            while offset + GroupHeader.bytes <= count {
+                if raw.loadUnaligned(fromByteOffset: offset, as: UInt32.self) == GroupHeader.magic.littleEndian,
+                    let header = GroupHeader(
+                        loading: UnsafeRawBufferPointer(rebasing: raw[offset...]), number: number,
+                        position: position + offset, salt: salt)
+                {
+                    return header
+                }
+                offset += 8
+            }
+            position = position + offset
+        }
+        return nil
+    }
+
+    /// Bytes of the file from a position on; `nil` if it is shorter.
+    func bytes(at position: LogPosition, count: Int) throws(DiskError) -> UnsafeRawBufferPointer? {
+        let offset = Int64(FileHeader.bytes) + Int64(position - start)
+        guard offset >= 0, Int64(count) <= size - offset else { return nil }
+        if offset < windowStart || offset + Int64(count) > windowStart + Int64(windowCount) {
+            try load(from: offset, atLeast: count)
+            guard count <= windowCount else { return nil }
+        }
+        let from = Int(offset - windowStart)
+        return UnsafeRawBufferPointer(rebasing: window[from..<from + count])
+    }
+
+    private func load(from offset: Int64, atLeast count: Int) throws(DiskError) {
+        if count > window.count {
+            window.deallocate()
+            window = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 16)
+        }
+        windowCount = 0
+        let wanted = Int(min(Int64(window.count), size - offset))
+        let count = try file.read(into: UnsafeMutableRawBufferPointer(rebasing: window[..<wanted]), at: offset)
+        windowStart = offset
+        windowCount = count
+    }
+}

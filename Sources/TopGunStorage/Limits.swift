@@ -1,0 +1,35 @@
+/// The limits of this target, and what happens at each.
+enum Limits {
+    /// Size of a log segment; a group that is larger gets a segment of its own and makes it longer.
+    static let segmentBytes = 64 << 20
+    /// Size of the first segment after a start, which must not wait for 64 MB of zeros.
+    static let firstSegmentBytes = 4 << 20
+    /// Retired segments kept for use as the next ones; more are deleted.
+    static let spareSegments = 2
+    /// Framed bytes that are written with one call; more groups are written with several calls before one sync.
+    static let writeBytes = 4 << 20
+    /// Zeros written ahead per call, and synced, so that the log's own syncs find a short queue at the device.
+    static let fillBytes = 1 << 20
+    /// Bytes waiting for the log above which callers should refuse writes as busy.
+    static let queuedBytes = 64 << 20
+    /// How long after a full disk stopped it the log tries again.
+    static let fullDiskRetryMillis: Int64 = 250
+    /// How long the log stays silent before it writes down that its last group was durable.
+    static let sealDelayMillis: Int64 = 100
+    /// What recovery and salvage read at once; also the memory they need, except for one larger group.
+    static let readBytes = 4 << 20
+    /// Bytes between two calls of a progress callback.
+    static let progressBytes: Int64 = 16 << 20
+    /// Records per group that salvage writes.
+    static let salvageGroupBytes = 1 << 20
+    static let clusterIDBytes = 64
+    static let nodeIDBytes = 128
+    /// Partitions there are; the protocol's number.
+    static let partitions = 271
+}
+
+/// Limits of the log that its callers need.
+package enum LogLimits {
+    /// Bytes waiting for the log above which callers should refuse writes as busy.
+    package static let queuedBytes = Limits.queuedBytes
+}

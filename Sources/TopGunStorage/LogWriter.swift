@@ -1,0 +1,306 @@
+import Synchronization
+import TopGunEnvironment
+import TopGunModel
+
+/// The log thread's part of the log: frames groups, writes, syncs, completes.
+///
+/// ```
+///   waiting ──frame──> buffer ──write──> unsynced bytes ──sync──> framed groups complete
+///      │                  └ no room: kept, tried again at the same place
+///      └ segment full: sync, then the next segment; none there yet: wait for the segment thread
+/// ```
+///
+/// Unchecked because it is touched on the log thread only, once `start` has returned.
+final class LogWriter: @unchecked Sendable {
+    private let directory: DataDirectory
+    private let identity: Identity
+    private let thread: any Loop
+    private let segments: SegmentKeeper
+    private let progress: LogProgress
+    private let clock: any Clock
+
+    private var active: ActiveSegment?
+    /// The end of the last framed group.
+    private var end: LogPosition
+    private var chain: UInt64
+    private var clockBound: Int64
+    private var durable: LogPosition
+    private var nextSequence: UInt64
+
+    private var waiting: [AppendedGroup] = []
+    private var waitingIndex = 0
+    /// Framed and not yet written; the file position it goes to.
+    private let buffer = ByteSink(capacity: Limits.writeBytes)
+    private var bufferOffset: Int64 = 0
+    private var framed: [FramedGroup] = []
+    private var hasUnsyncedBytes = false
+    private var isRetryScheduled = false
+    private var isSealed = true
+    private var isSealScheduled = false
+
+    private struct FramedGroup {
+        var group: AppendedGroup
+        var end: LogPosition
+        var bytes: Int
+    }
+
+    init(
+        directory: DataDirectory, recovered: RecoveredLog, thread: any Loop, segments: SegmentKeeper,
+        progress: LogProgress, clock: any Clock
+    ) {
+        self.directory = directory
+        identity = directory.identity
+        self.thread = thread
+        self.segments = segments
+        self.progress = progress
+        self.clock = clock
+        end = recovered.end
+        durable = recovered.end
+        chain = recovered.chain
+        clockBound = recovered.clockBound
+        nextSequence = recovered.nextSequence
+    }
+
+    /// Takes the first segment, if the disk has room for one.
+    func start() throws(StorageError) {
+        guard try takeSegment() else { return }
+        if identity.logStart == .zero {
+            let start = end
+            try directory.update { $0.logStart = start }
+        }
+    }
+
+    // MARK: - The path of a group
+
+    func drain(_ groups: [AppendedGroup]) {
+        guard progress.isRunning else { return }
+        waiting.append(contentsOf: groups)
+        guard waitingIndex < waiting.count || buffer.count > 0 else { return }
+        progress.busySince.store(max(clock.monotonicNanos(), 1), ordering: .relaxed)
+        do {
+            if try process() { scheduleSeal() }
+        } catch {
+            fail(error)
+        }
+        if framed.isEmpty, waitingIndex == waiting.count { progress.busySince.store(0, ordering: .relaxed) }
+    }
+
+    /// Brings as much to disk as it can; `false` if something has to wait for room.
+    private func process() throws(StorageError) -> Bool {
+        while true {
+            guard try write() else { return false }
+            guard waitingIndex < waiting.count else { break }
+            if !fits(waiting[waitingIndex]) {
+                try sync()
+                guard try takeSegment() else { return false }
+            }
+            frameSome()
+        }
+        waiting.removeAll(keepingCapacity: true)
+        waitingIndex = 0
+        try sync()
+        return true
+    }
+
+    /// Frames groups until one write is full, or the segment is, or none is left.
+    private func frameSome() {
+        while buffer.count < Limits.writeBytes, waitingIndex < waiting.count, fits(waiting[waitingIndex]) {
+            frame(waiting[waitingIndex])
+            waitingIndex += 1
+        }
+    }
+
+    /// Whether a group fits into the current segment. One that is larger than a whole segment fits into an empty one.
+    private func fits(_ group: AppendedGroup) -> Bool {
+        guard let active else { return false }
+        let needed = GroupHeader.totalBytes(payload: group.payload.count)
+        return end == active.start || end + needed <= active.start + active.capacity
+    }
+
+    private func frame(_ group: AppendedGroup) {
+        guard let active else { return }
+        if buffer.count == 0 { bufferOffset = active.offset(of: end) }
+        let payload = group.payload.bytes
+        clockBound = max(clockBound, group.clockBound)
+        let header = GroupHeader(
+            payloadBytes: payload.count, number: active.sequence, position: end, durableBefore: durable,
+            clockBound: clockBound, partitions: group.partitions,
+            payloadChecksum: GroupHeader.checksum(ofPayload: payload), chain: chain)
+        chain = buffer.append(group: payload, header: header, salt: identity.salt)
+        end = header.end
+        self.active?.partitions.formUnion(group.partitions)
+        framed.append(FramedGroup(group: group, end: end, bytes: payload.count))
+        group.payload.removeAll()
+    }
+
+    /// Writes the buffer; `false` if there is no room, in which case it is kept and tried again at the same place, so
+    /// that whatever part of it got into the file is overwritten by the same bytes.
+    private func write() throws(StorageError) -> Bool {
+        guard buffer.count > 0, let active else { return true }
+        do {
+            try active.file.write(buffer.bytes, at: bufferOffset)
+        } catch  where error.code == .noSpace {
+            waitForRoom()
+            return false
+        } catch {
+            throw StorageError(error)
+        }
+        buffer.removeAll()
+        hasUnsyncedBytes = true
+        return true
+    }
+
+    private func sync() throws(StorageError) {
+        guard hasUnsyncedBytes, let active else { return }
+        let started = clock.monotonicNanos()
+        try onDisk { () throws(DiskError) in try active.file.sync() }
+        let nanos = clock.monotonicNanos() - started
+        hasUnsyncedBytes = false
+        durable = end
+        isSealed = framed.isEmpty
+        progress.durable.store(end.rawValue, ordering: .releasing)
+        complete(syncNanos: nanos)
+    }
+
+    private func complete(syncNanos: Int64) {
+        var bytes = 0
+        var byLoop: [(loop: any Loop, groups: [FramedGroup])] = []
+        for group in framed {
+            bytes += group.bytes
+            if let index = byLoop.firstIndex(where: { $0.loop === group.group.loop }) {
+                byLoop[index].groups.append(group)
+            } else {
+                byLoop.append((group.group.loop, [group]))
+            }
+        }
+        progress.queuedBytes.subtract(bytes, ordering: .relaxed)
+        progress.statistics.withLock { statistics in
+            statistics.groups += framed.count
+            statistics.bytes += bytes
+            statistics.syncs += 1
+            statistics.syncNanos += syncNanos
+            statistics.slowestSyncNanos = max(statistics.slowestSyncNanos, syncNanos)
+        }
+        framed.removeAll(keepingCapacity: true)
+        for (loop, groups) in byLoop {
+            loop.execute {
+                for group in groups { group.group.completion(group.end, group.group.payload) }
+            }
+        }
+    }
+
+    // MARK: - Segments
+
+    /// Moves on to the next segment; `false` if it is not ready.
+    private func takeSegment() throws(StorageError) -> Bool {
+        guard let reserve = segments.takeReserve() else { return false }
+        let header = FileHeader(
+            kind: .segment, incarnation: identity.incarnation, restoreEpoch: identity.restoreEpoch,
+            clockBound: clockBound, number: reserve.sequence, position: end, chain: chain,
+            clusterID: identity.clusterID, nodeID: identity.nodeID)
+        do {
+            try reserve.file.write(header.encoded(), at: 0)
+        } catch  where error.code == .noSpace {
+            segments.giveBack(reserve)
+            waitForRoom()
+            return false
+        } catch {
+            throw StorageError(error)
+        }
+        // Before any group: so a file with groups behind an unreadable header is known to be damaged.
+        try onDisk { () throws(DiskError) in try reserve.file.sync() }
+        if let active {
+            segments.retain(
+                RetainedSegment(
+                    sequence: active.sequence, start: active.start, end: end, partitions: active.partitions,
+                    bytes: Int64(FileHeader.bytes + max(active.capacity, end - active.start))))
+            active.file.close()
+        }
+        active = ActiveSegment(
+            sequence: reserve.sequence, file: reserve.file, start: end,
+            capacity: Int(reserve.bytes) - FileHeader.bytes)
+        nextSequence = reserve.sequence + 1
+        segments.prepare(nextSequence)
+        return true
+    }
+
+    private func waitForRoom() {
+        progress.setFull(true)
+        guard !isRetryScheduled else { return }
+        isRetryScheduled = true
+        thread.schedule(afterMillis: Limits.fullDiskRetryMillis) { [self] in
+            isRetryScheduled = false
+            drain([])
+            if buffer.count == 0, waitingIndex == waiting.count { segments.clearFullIfReady() }
+        }
+    }
+
+    // MARK: - Quiet times and the end
+
+    /// After a while of silence an empty group says that the last one was durable, so that damage to it can be told
+    /// from a torn tail. It is not synced: it only matters if it survives.
+    private func scheduleSeal() {
+        guard !isSealed, !isSealScheduled else { return }
+        isSealScheduled = true
+        let sealed = end
+        thread.schedule(afterMillis: Limits.sealDelayMillis) { [self] in
+            isSealScheduled = false
+            guard progress.isRunning, waitingIndex == waiting.count, buffer.count == 0 else { return }
+            guard end == sealed else { return scheduleSeal() }
+            do throws(StorageError) {
+                _ = try seal()
+            } catch {
+                fail(error)
+            }
+        }
+    }
+
+    private func seal() throws(StorageError) -> Bool {
+        guard let active, !isSealed, end + GroupHeader.bytes <= active.start + active.capacity else { return false }
+        bufferOffset = active.offset(of: end)
+        let header = GroupHeader(
+            payloadBytes: 0, number: active.sequence, position: end, durableBefore: durable, clockBound: clockBound,
+            partitions: PartitionSet(),
+            payloadChecksum: GroupHeader.checksum(ofPayload: UnsafeRawBufferPointer(start: nil, count: 0)),
+            chain: chain)
+        chain = buffer.append(group: UnsafeRawBufferPointer(start: nil, count: 0), header: header, salt: identity.salt)
+        end = header.end
+        isSealed = true
+        return try write()
+    }
+
+    func close() {
+        guard progress.isRunning else { return }
+        do {
+            if framed.isEmpty, waitingIndex == waiting.count, try seal() { try sync() }
+        } catch {
+            fail(error)
+        }
+        active?.file.close()
+        active = nil
+        progress.close()
+    }
+
+    private func fail(_ error: StorageError) {
+        active?.file.close()
+        active = nil
+        waiting = []
+        waitingIndex = 0
+        framed = []
+        buffer.removeAll()
+        progress.fail(error)
+    }
+}
+
+private struct ActiveSegment {
+    var sequence: UInt64
+    var file: any DiskFile
+    var start: LogPosition
+    /// Bytes for groups that were written ahead.
+    var capacity: Int
+    var partitions = PartitionSet()
+
+    func offset(of position: LogPosition) -> Int64 {
+        Int64(FileHeader.bytes) + Int64(position - start)
+    }
+}

@@ -1,0 +1,49 @@
+package import TopGunEnvironment
+
+/// Why the storage of a node cannot be opened or go on. The message is for the operator: what is wrong, and what to do.
+package struct StorageError: Error, Hashable, Sendable, CustomStringConvertible {
+    package enum Code: Hashable, Sendable {
+        /// Another process has the data directory.
+        case inUse
+        /// The directory, or a file in it, belongs to another node, cluster or life of this node.
+        case foreign
+        /// Written by a version of TopGun that this one cannot read.
+        case newerFormat
+        /// The file that says whose directory it is cannot be read.
+        case damagedIdentity
+        /// The log is damaged, or incomplete, where it was known to be durable.
+        case damagedLog
+        /// A checkpoint is damaged or gone, and the log no longer reaches back far enough to do without.
+        case damagedCheckpoint
+        /// The disk is full.
+        case noSpace
+        /// The disk failed.
+        case disk
+    }
+
+    package var code: Code
+    package var message: String
+    package var cause: DiskError?
+
+    package init(_ code: Code, _ message: String, cause: DiskError? = nil) {
+        self.code = code
+        self.message = message
+        self.cause = cause
+    }
+
+    init(_ error: DiskError) {
+        let code: Code = error.code == .noSpace ? .noSpace : .disk
+        self.init(code, "the disk cannot be used: \(error)", cause: error)
+    }
+
+    package var description: String { message }
+}
+
+/// Runs something on the disk and turns its error into one of storage.
+func onDisk<Result>(_ body: () throws(DiskError) -> Result) throws(StorageError) -> Result {
+    do {
+        return try body()
+    } catch {
+        throw StorageError(error)
+    }
+}

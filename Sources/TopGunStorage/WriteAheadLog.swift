@@ -1,0 +1,217 @@
+import Synchronization
+package import TopGunEnvironment
+package import TopGunModel
+
+/// The write-ahead log of a node: what was acknowledged, in the order it happened, on disk.
+///
+/// ```
+///   loops ── append ──> queue ── log thread: frame, write, sync ──> one job per loop with all its completions
+///                                    │  segment full                         ^ retire(coverage)
+///                                    └──────── next segment <── segment thread: zeros ahead, spares, deletes
+/// ```
+///
+/// - Groups are written in the order they were appended. All that wait are written together and made durable by one
+///   sync; then each completion runs on the loop that appended, in order, one job per loop.
+/// - The next segment is always made ready ahead. When the disk has no room for it the log is ``State/full``: refuse
+///   writes then. What was appended anyway still finds room in the current segment; beyond that it waits, durable and
+///   completed when there is room again.
+/// - After an error of the disk nothing completes any more, ever. `onFailure` says so once; the process should end.
+/// - Nothing limits the queue: callers refuse writes as busy while ``queuedBytes`` is above ``LogLimits/queuedBytes``.
+package final class WriteAheadLog: Sendable {
+    package enum State: UInt8, Sendable {
+        case open
+        /// The disk is full: new writes should be refused until it is `.open` again.
+        case full
+        /// The disk failed; nothing is written or completed any more.
+        case failed
+        case closed
+    }
+
+    /// Counts since the start, for metrics.
+    package struct Statistics: Sendable {
+        package var groups = 0
+        package var bytes = 0
+        package var syncs = 0
+        package var syncNanos: Int64 = 0
+        package var slowestSyncNanos: Int64 = 0
+    }
+
+    let thread: any Loop
+    let segmentThread: any Loop
+    let progress: LogProgress
+    private let queue = Mutex(Queue())
+    private let writer: LogWriter
+    private let segments: SegmentKeeper
+
+    private struct Queue {
+        var groups: [AppendedGroup] = []
+        var clockBound: Int64 = 0
+        var isDrainScheduled = false
+    }
+
+    /// Goes on where a recovery ended. Makes a first segment, which takes a moment; call it where blocking is allowed.
+    ///
+    /// - Parameters:
+    ///   - segmentBytes: the size of a segment; for tests.
+    ///   - onFailure: called once, on a thread of the log, when the disk failed.
+    package init(
+        continuing recovered: RecoveredLog, in directory: DataDirectory, spawner: any Spawner, clock: any Clock,
+        segmentBytes: Int? = nil, onFailure: @escaping @Sendable (StorageError) -> Void
+    ) throws(StorageError) {
+        thread = spawner.thread(named: "topgun-log")
+        segmentThread = spawner.thread(named: "topgun-segments")
+        progress = LogProgress(clockBound: recovered.clockBound, end: recovered.end, onFailure: onFailure)
+        queue.withLock { $0.clockBound = recovered.clockBound }
+        segments = SegmentKeeper(
+            directory: directory, recovered: recovered, thread: segmentThread, progress: progress,
+            segmentBytes: segmentBytes ?? Limits.segmentBytes)
+        writer = LogWriter(
+            directory: directory, recovered: recovered, thread: thread, segments: segments, progress: progress,
+            clock: clock)
+        let first = segmentBytes ?? Limits.firstSegmentBytes
+        try segments.start(firstBytes: first, recovered: recovered)
+        segments.onReady = { [writer, thread] in thread.execute { writer.drain([]) } }
+        try writer.start()
+    }
+
+    // MARK: - Appending
+
+    /// Appends a group of ``StoredRecord``s; it is written as a whole or not at all.
+    ///
+    /// - Parameters:
+    ///   - group: the records. The log owns the sink until it comes back, emptied, through the completion.
+    ///   - partitions: the partitions that the records belong to; a segment goes when all of these have checkpoints.
+    ///   - loop: where the completion runs.
+    ///   - completion: called once the group is durable, with the position behind it; never after a failure.
+    package func append(
+        _ group: ByteSink, partitions: PartitionSet, from loop: any Loop,
+        completion: @escaping @Sendable (_ end: LogPosition, _ recycled: ByteSink) -> Void
+    ) {
+        progress.queuedBytes.add(group.count, ordering: .relaxed)
+        let isFirst = queue.withLock { queue in
+            queue.groups.append(
+                AppendedGroup(
+                    payload: group, partitions: partitions, clockBound: queue.clockBound, loop: loop,
+                    completion: completion))
+            defer { queue.isDrainScheduled = true }
+            return !queue.isDrainScheduled
+        }
+        if isFirst { thread.execute { [self] in drain() } }
+    }
+
+    /// Says that stamps up to `bound` may be handed out from now on: every group appended from here on carries it. A
+    /// stamp that leaves the node without such a group must wait for a group of its own, which may be empty.
+    package func raiseClockBound(to bound: Int64) {
+        queue.withLock { $0.clockBound = max($0.clockBound, bound) }
+    }
+
+    private func drain() {
+        let groups = queue.withLock { queue in
+            queue.isDrainScheduled = false
+            let groups = queue.groups
+            queue.groups = []
+            return groups
+        }
+        writer.drain(groups)
+    }
+
+    // MARK: - Looking at it
+
+    package var state: State { progress.state }
+
+    /// Everything before it is on disk.
+    package var durablePosition: LogPosition { LogPosition(progress.durable.load(ordering: .acquiring)) }
+
+    /// Bytes appended and not yet durable.
+    package var queuedBytes: Int { progress.queuedBytes.load(ordering: .relaxed) }
+
+    /// Since when, by the monotonic clock, the log thread has been busy with one batch; `nil` if it is not.
+    package var busySinceNanos: Int64? {
+        let since = progress.busySince.load(ordering: .relaxed)
+        return since == 0 ? nil : since
+    }
+
+    package var statistics: Statistics { progress.statistics.withLock { $0 } }
+
+    /// Bytes of all segments that are still needed, the current one included.
+    package var retainedBytes: Int64 { segments.retainedBytes }
+
+    /// The partitions that need a newer checkpoint before the oldest segment can go; `nil` if only the current one is
+    /// left.
+    package func partitionsHoldingBack(_ coverage: CheckpointCoverage) -> PartitionSet? {
+        segments.partitionsHoldingBack(coverage)
+    }
+
+    /// Runs a job on the log thread behind everything queued: the watchdog's way to see that it is alive.
+    package func ping(from loop: any Loop, _ answer: @escaping @Sendable () -> Void) {
+        thread.execute { loop.execute(answer) }
+    }
+
+    // MARK: - Letting go
+
+    /// Gives up the segments that the checkpoints cover, in the background.
+    package func retire(_ coverage: CheckpointCoverage) {
+        segmentThread.execute { [segments] in segments.retire(coverage) }
+    }
+
+    /// Writes down that everything before was durable and closes the files, behind everything appended so far.
+    /// Appending afterwards is a mistake.
+    package func close(from loop: any Loop, completion: @escaping @Sendable () -> Void) {
+        thread.execute { [self] in
+            drain()
+            writer.close()
+            segmentThread.execute { [segments] in
+                segments.close()
+                loop.execute(completion)
+            }
+        }
+    }
+}
+
+struct AppendedGroup: Sendable {
+    var payload: ByteSink
+    var partitions: PartitionSet
+    var clockBound: Int64
+    var loop: any Loop
+    var completion: @Sendable (LogPosition, ByteSink) -> Void
+}
+
+/// What every thread may see of the log.
+final class LogProgress: Sendable {
+    let durable: Atomic<Int64>
+    let queuedBytes = Atomic<Int>(0)
+    let busySince = Atomic<Int64>(0)
+    let statistics = Mutex(WriteAheadLog.Statistics())
+    private let stateValue = Atomic<UInt8>(WriteAheadLog.State.open.rawValue)
+    private let onFailure: @Sendable (StorageError) -> Void
+
+    init(clockBound: Int64, end: LogPosition, onFailure: @escaping @Sendable (StorageError) -> Void) {
+        durable = Atomic(end.rawValue)
+        self.onFailure = onFailure
+    }
+
+    var state: WriteAheadLog.State {
+        guard let state = WriteAheadLog.State(rawValue: stateValue.load(ordering: .acquiring)) else {
+            preconditionFailure("no such state of the log")
+        }
+        return state
+    }
+
+    var isRunning: Bool { state == .open || state == .full }
+
+    func setFull(_ isFull: Bool) {
+        let old: WriteAheadLog.State = isFull ? .open : .full
+        let new: WriteAheadLog.State = isFull ? .full : .open
+        _ = stateValue.compareExchange(expected: old.rawValue, desired: new.rawValue, ordering: .acquiringAndReleasing)
+    }
+
+    func close() {
+        if isRunning { stateValue.store(WriteAheadLog.State.closed.rawValue, ordering: .releasing) }
+    }
+
+    /// The end of it; only the first failure is told.
+    func fail(_ error: StorageError) {
+        let old = stateValue.exchange(WriteAheadLog.State.failed.rawValue, ordering: .acquiringAndReleasing)
+        if old != WriteAheadLog.State.failed.rawValue { onFailure(error) }
+    }
+}
