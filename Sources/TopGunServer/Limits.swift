@@ -8,25 +8,17 @@ enum Limits {
     static let idleMillisMax: Int64 = 60_000
     /// How often sessions are looked over for the two limits above.
     static let sessionSweepMillis: Int64 = 1_000
-    /// Operations a connection may send each second, and how many at once; above it the socket is not read for a while.
-    static let operationsPerSecond = 1_000_000
-    static let operationsBurst = 2_000_000
     /// The longest a rate-limited connection goes unread at a time.
     static let readPauseMillisMax: Int64 = 5_000
 
     // MARK: Operations
 
-    /// Operations of one frame; the rest of the frame is refused as `TOO_LARGE`.
-    static let operationsPerFrameMax = 65_536
-    /// Bytes of a map's name, and of a key.
-    static let mapNameBytesMax = 1_024
-    static let keyBytesMax = 64 * 1_024
-    /// Bytes of a node id in a stamp.
-    static let nodeIDBytesMax = 256
-    /// Bytes of one value.
-    static let valueBytesMax = 2 * 1_024 * 1_024
     /// Gaps in the operation ids of one connection; a client with more is sent away with 1013 and comes back clean.
     static let undecidedRangesMax = 1_024
+
+    /// What a refused client is told to wait before it tries again.
+    static let busyRetryMillis: Int64 = 100
+    static let fullRetryMillis: Int64 = 5_000
 
     // MARK: Durability
 
@@ -41,10 +33,17 @@ enum Limits {
     /// Empty gate buffers kept for use again.
     static let gateSpareBatchesMax = 8
 
+    /// Records that one round of expiry turns into tombstones; the next round follows in a later turn of the loop.
+    static let expiryBatchMax = 1_000
+    /// Records whose Merkle leaves are built in one turn of a loop, when a map is synced for the first time.
+    static let leavesBuiltPerTurn = 20_000
+
     // MARK: Between loops
 
     /// Operations sent to another loop and not answered yet; above it they are refused as `BUSY`.
     static let mailboxOperationsMax = 262_144
+    /// The smallest piece of memory that operations for another loop are copied into.
+    static let mailboxChunkBytes = 16 * 1_024
 
     // MARK: Reading
 
@@ -53,6 +52,12 @@ enum Limits {
     static let queriesPerSessionMax = 1_000
     /// Rows of a query without a limit; `hasMore` says that there are more.
     static let queryRowsMax = 10_000
+    /// Rows that a scan keeps beyond what it needs before it sorts and cuts.
+    static let queryRowsSpare = 256
+    /// Table entries that a scan visits in one turn of a loop.
+    static let scanVisitsPerTurn = 20_000
+    /// How soon a query with a limit is answered anew after a change of its rows.
+    static let windowRefreshMillis: Int64 = 50
     /// Bytes of one query answer; a larger one is refused with `QUERY_SNAPSHOT_OVERFLOW`.
     static let queryAnswerBytesMax = 32 * 1_024 * 1_024
     /// Updates held back until every loop has given its part of a query's first answer.
@@ -99,6 +104,41 @@ enum Limits {
 extension Limits {
     /// How old the numbers of `/metrics` may be.
     static let metricsPublishMillis: Int64 = 1_000
+
+    // MARK: Client sockets
+
+    /// Bytes taken from a socket at once; a loop has one such buffer for all its connections.
+    static let receiveBufferBytes = 64 * 1_024
     /// Bytes waiting for a socket above which its owner hears of it once they are down to half.
     static let socketQueueBytesHigh = 1_024 * 1_024
+    /// A message to a client from this size on is handed to the socket as it is instead of being copied behind others.
+    static let copiedMessageBytesMax = 16 * 1_024
+    /// Buffers for outgoing frames that a loop keeps for the next tick, and the largest one worth keeping.
+    static let outBuffersKept = 64
+    static let outBufferBytesKept = 256 * 1_024
+    static let outBufferBytesMin = 2 * 1_024
+    /// Buffers for messages that come in pieces: the smallest, how many a loop keeps, and the largest one worth keeping.
+    static let messageBufferBytesMin = 1_024
+    static let messageBuffersKept = 16
+    static let messageBufferBytesKept = 256 * 1_024
+    /// Pings, pongs and other control frames of one connection in one second; more is a flood and closes with 1008.
+    static let controlFramesPerSecondMax = 200
+    /// A pong is not queued behind more than this: who does not read needs no sign of life.
+    static let pongQueueBytesMax = 64 * 1_024
+    /// What a close frame has left for its reason.
+    static let closeReasonBytesMax = 123
+    /// How long a connection that was told to go may take to do so.
+    static let goodbyeMillisMax: Int64 = 5_000
+
+    // MARK: HTTP
+
+    /// From accept to a whole request head.
+    static let requestHeadMillisMax: Int64 = 10_000
+    /// An HTTP connection without a request for this long is closed.
+    static let httpIdleMillisMax: Int64 = 60_000
+    static let headerFieldsMax = 64
+    static let headerFieldBytesMax = 8 * 1_024
+    static let headerListBytesMax = 16 * 1_024
+    /// Connections that the kernel holds until they are accepted.
+    static let acceptBacklog = 1_024
 }

@@ -7,7 +7,7 @@ package protocol HealthSource: Sendable {
 
 /// The state of a node, in the words that people and probes read.
 package struct NodeHealth: Sendable {
-    package enum State: String, Sendable {
+    package enum State: String, Sendable, CaseIterable {
         /// Reading its log; no client is let in.
         case starting
         case ready

@@ -1,0 +1,94 @@
+import NIOCore
+import NIOHTTP1
+import NIOHTTPTypes
+import TopGunEnvironment
+
+/// What became of an accepted connection.
+enum ConnectionOutcome: Sendable {
+    case http(NIOAsyncChannel<HTTPRequestPart, HTTPResponsePart>)
+    /// A client; its handler does the rest.
+    case client
+}
+
+/// Turns a connection into a client's WebSocket, with ``ClientChannelHandler`` alone in the pipeline.
+///
+/// NIO's own upgrader would put its frame codec in front, which allocates for each frame and unmasks byte by byte. No
+/// extension is ever agreed on: compression would let a client make the server allocate, and leak by sizes.
+struct ClientUpgrader: NIOTypedHTTPServerProtocolUpgrader {
+    let door: ClientDoor
+    let handshake: WebSocketHandshake
+    let messageBytesMax: Int
+    let clock: any Clock
+
+    let supportedProtocol = "websocket"
+    let requiredUpgradeHeaders: [String] = []
+
+    func buildUpgradeResponse(
+        channel: any Channel, upgradeRequest: HTTPRequestHead, initialResponseHeaders: HTTPHeaders
+    ) -> EventLoopFuture<HTTPHeaders> {
+        let (sockets, owner) = door.place(on: channel.eventLoop)
+        return channel.eventLoop.makeCompletedFuture {
+            do throws(WebSocketHandshake.Refusal) {
+                let accept = try handshake.check(upgradeRequest)
+                guard owner != nil else {
+                    throw WebSocketHandshake.Refusal(status: .serviceUnavailable, reason: "not serving")
+                }
+                var headers = initialResponseHeaders
+                headers.replaceOrAdd(name: "Sec-WebSocket-Accept", value: accept)
+                return headers
+            } catch {
+                // The request goes on as plain HTTP, where the route of its path says why it was refused.
+                sockets.metrics.counts.connectionsRefused += 1
+                throw error
+            }
+        }
+    }
+
+    func upgrade(channel: any Channel, upgradeRequest: HTTPRequestHead) -> EventLoopFuture<ConnectionOutcome> {
+        let (sockets, owner) = door.place(on: channel.eventLoop)
+        return channel.eventLoop.makeCompletedFuture {
+            guard let owner else {
+                // The node began to stop after the handshake was answered.
+                channel.close(promise: nil)
+                throw ChannelError.ioOnClosedChannel
+            }
+            if let options = channel.syncOptions {
+                try options.setOption(.recvAllocator, value: SharedReceiveAllocator(shared: sockets.receiveBuffer))
+                try options.setOption(.maxMessagesPerRead, value: 1)
+                try options.setOption(
+                    .writeBufferWaterMark,
+                    value: .init(low: Limits.socketQueueBytesHigh / 2, high: Limits.socketQueueBytesHigh))
+            }
+            let pipeline = channel.pipeline.syncOperations
+            if let deadline = try? pipeline.handler(type: RequestHeadDeadline.self) {
+                // Absent once its time is over; then the channel is closing anyway.
+                pipeline.removeHandler(deadline, promise: nil)
+            }
+            let handler = ClientChannelHandler(sockets: sockets, messageBytesMax: messageBytesMax, clock: clock)
+            try pipeline.addHandler(handler)
+            let peer = PeerInfo(
+                address: channel.remoteAddress?.description ?? "unknown",
+                origin: upgradeRequest.headers.first(name: "origin"))
+            handler.begin(owner, peer: peer)
+            return .client
+        }
+    }
+}
+
+/// Closes a connection that has not sent a whole request head in time: slow ones must not hold a place.
+final class RequestHeadDeadline: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = NIOAny
+    typealias InboundOut = NIOAny
+
+    private var deadline: Scheduled<Void>?
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        deadline = context.eventLoop.assumeIsolatedUnsafeUnchecked().scheduleTask(
+            in: .milliseconds(Limits.requestHeadMillisMax)
+        ) { context.close(promise: nil) }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        deadline?.cancel()
+    }
+}
