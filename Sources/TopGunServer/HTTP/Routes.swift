@@ -1,14 +1,12 @@
 import HTTPTypes
 import Hummingbird
 import NIOCore
-import NIOHTTP1
 
-/// The pages of the server (protocol.md 10.2), and the words for requests that should have become a WebSocket.
+/// The pages of the server (protocol.md 10.2).
 struct Routes {
     typealias Context = BasicRequestContext
 
     let report: StatusReport
-    let handshake: WebSocketHandshake
 
     func router() -> Router<Context> {
         let router = Router(context: Context.self)
@@ -25,8 +23,12 @@ struct Routes {
         }
         router.get("/api/status") { _, _ in StatusAnswer(report) }
         router.get("/api/auth/status") { _, _ in AuthAnswer(authRequired: report.requiresAuthentication) }
-        for path in ["/", "/ws"] {
-            router.get(RouterPath(path)) { request, _ in notAWebSocket(request) }
+        for path in WebSocketHandshake.paths.sorted() {
+            router.get(RouterPath(path)) { _, _ in
+                var response = Self.text(.upgradeRequired, "TopGun is here: connect a WebSocket to this address.\n")
+                response.headers[.upgrade] = "websocket"
+                return response
+            }
         }
         return router
     }
@@ -35,22 +37,6 @@ struct Routes {
         let health = await report.health()
         let isReady = health.state == .ready && report.door.isOpen
         return text(isReady ? .ok : .serviceUnavailable, "\(health.state.rawValue): \(health.detail)\n")
-    }
-
-    /// A request for a client path that stayed plain HTTP: says why it did.
-    private func notAWebSocket(_ request: Request) -> Response {
-        var head = HTTPRequestHead(version: .http1_1, method: .GET, uri: request.uri.path)
-        for field in request.headers { head.headers.add(name: field.name.rawName, value: field.value) }
-        do throws(WebSocketHandshake.Refusal) {
-            _ = try handshake.check(head)
-        } catch {
-            var response = Self.text(.init(code: Int(error.status.code)), error.reason + "\n")
-            if error.status == .upgradeRequired { response.headers[.upgrade] = "websocket" }
-            return response
-        }
-        var response = Self.text(.serviceUnavailable, "This node does not serve at the moment.\n")
-        response.headers[.retryAfter] = "1"
-        return response
     }
 
     private static func text(_ status: HTTPResponse.Status, _ text: String) -> Response {

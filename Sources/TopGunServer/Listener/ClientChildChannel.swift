@@ -29,6 +29,9 @@ struct ClientChildChannel: ServerChildChannel, HTTPChannelHandler {
             configuration.decoderConfiguration.maxHeaderFieldSize = Limits.headerFieldBytesMax
             configuration.decoderConfiguration.maxHeaderListSize = Limits.headerListBytesMax
             let outcome = try pipeline.configureUpgradableHTTPServerPipeline(configuration: configuration)
+            let upgradeHandler = try pipeline.handler(type: NIOTypedHTTPServerUpgradeHandler<ConnectionOutcome>.self)
+            try pipeline.addHandler(
+                HandshakeGuard(door: upgrader.door, handshake: upgrader.handshake), position: .before(upgradeHandler))
             return Value(outcome: outcome, channel: channel)
         }
     }

@@ -26,21 +26,11 @@ struct ClientUpgrader: NIOTypedHTTPServerProtocolUpgrader {
     func buildUpgradeResponse(
         channel: any Channel, upgradeRequest: HTTPRequestHead, initialResponseHeaders: HTTPHeaders
     ) -> EventLoopFuture<HTTPHeaders> {
-        let (sockets, owner) = door.place(on: channel.eventLoop)
-        return channel.eventLoop.makeCompletedFuture {
-            do throws(WebSocketHandshake.Refusal) {
-                let accept = try handshake.check(upgradeRequest)
-                guard owner != nil else {
-                    throw WebSocketHandshake.Refusal(status: .serviceUnavailable, reason: "not serving")
-                }
-                var headers = initialResponseHeaders
-                headers.replaceOrAdd(name: "Sec-WebSocket-Accept", value: accept)
-                return headers
-            } catch {
-                // The request goes on as plain HTTP, where the route of its path says why it was refused.
-                sockets.metrics.counts.connectionsRefused += 1
-                throw error
-            }
+        channel.eventLoop.makeCompletedFuture {
+            // The guard has let it through; should it fail here all the same, the connection ends at its deadline.
+            var headers = initialResponseHeaders
+            headers.replaceOrAdd(name: "Sec-WebSocket-Accept", value: try handshake.check(upgradeRequest))
+            return headers
         }
     }
 

@@ -43,7 +43,7 @@ package struct Listener: Service {
             door: door, handshake: handshake, messageBytesMax: configuration.messageBytesMax, clock: clock)
         let log = log
         let application = Application(
-            router: Routes(report: report, handshake: handshake).router(),
+            router: Routes(report: report).router(),
             server: HTTPServerBuilder { responder in ClientChildChannel(upgrader: upgrader, responder: responder) },
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: configuration.port),

@@ -9,6 +9,9 @@ struct WebSocketHandshake: Sendable {
         var status: HTTPResponseStatus
         /// A sentence for the developer on the other side.
         var reason: String
+
+        static let notServing = Refusal(
+            status: .serviceUnavailable, reason: "This node does not serve at the moment; try again soon.")
     }
 
     /// Pages of which sites may connect.
@@ -36,7 +39,7 @@ struct WebSocketHandshake: Sendable {
         guard request.method == .GET else {
             throw Refusal(status: .methodNotAllowed, reason: "A WebSocket begins with GET.")
         }
-        guard request.headers["upgrade"].contains(where: { $0.lowercased() == "websocket" }) else {
+        guard Self.asksForWebSocket(request) else {
             throw Refusal(status: .upgradeRequired, reason: "TopGun is here: connect a WebSocket to this address.")
         }
         guard request.headers["sec-websocket-version"] == ["13"] else {
@@ -53,6 +56,10 @@ struct WebSocketHandshake: Sendable {
                 reason: "Pages of this origin may not connect; the setting --allowed-origins lists those that may.")
         }
         return Self.accept(key)
+    }
+
+    static func asksForWebSocket(_ request: HTTPRequestHead) -> Bool {
+        request.headers[canonicalForm: "upgrade"].contains { $0.lowercased() == "websocket" }
     }
 
     static func accept(_ key: String) -> String {
