@@ -144,4 +144,8 @@ package struct PartitionError: Error, Equatable, Sendable {
     }
 
     package var code: Code
+
+    package init(code: Code) {
+        self.code = code
+    }
 }
