@@ -13,7 +13,13 @@ package enum ReplicaLimits {
     /// Most live queries at once; one more is refused.
     package static let queriesMax = 1024
 
+    /// Node ids that are kept once for all records; beyond it they are kept per record.
+    package static let nodeNamesMax = 65_536
+
     // MARK: The network window
+
+    /// What an operation takes in a frame above its texts and its value.
+    package static let operationFrameBytes = 128
 
     /// Operations of one OP_BATCH.
     package static let batchOperationsMax = 512
@@ -34,6 +40,13 @@ package enum ReplicaLimits {
     /// Largest frame that is taken from a server.
     package static let receivedFrameBytesMax = 64 << 20
 
+    /// How long the comparison of maps waits for the log to be sent first.
+    package static let syncDelayMillisMax: Int64 = 5_000
+    /// Merkle paths that a server may ask for while their maps are still being read; the rest is not answered.
+    package static let pullsMax = 4_096
+    /// Retired writes that can still be told that they reached the database; the oldest are forgotten.
+    package static let retiredWritesMax = 4_096
+
     // MARK: Connection
 
     /// How long a socket may take to open.
@@ -52,12 +65,13 @@ package enum ReplicaLimits {
     package static let retryMillisMin: Int64 = 200
     package static let retryMillisMax: Int64 = 30_000
 
+    /// The longest that a timer is set for; wall clocks jump meanwhile.
+    package static let timerMillisMax: Int64 = 60_000
+
     // MARK: Store
 
     /// Records of one store transaction; what is left goes into the next one.
     package static let transactionEntriesMax = 20_000
-    /// Operations that change in one store transaction.
-    package static let transactionOperationsMax = 20_000
     /// How many records a shell should read from the store at once.
     package static let loadEntriesMax = 4_096
     /// How long a failed store is left alone before what still has to be written is tried again.

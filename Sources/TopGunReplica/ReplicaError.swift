@@ -9,8 +9,8 @@ package struct ReplicaError: Error, Equatable, Sendable {
         case badLifetime
         case tooManyMaps
         case tooManyQueries
-        /// The map's records are still being read from the store.
-        case notLoaded
+        /// The filter is no map of fields, or has too many.
+        case badQuery
         case unknownMap
         /// The clock cannot go further: a server sent a stamp at the end of time.
         case clockExhausted

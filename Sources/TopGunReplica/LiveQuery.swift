@@ -1,0 +1,26 @@
+import TopGunModel
+import TopGunQuery
+
+/// A query whose rows are kept up to date.
+///
+/// The rows are what the local records say. Only while a map has not been compared with the servers on this connection,
+/// the server's own answer stands in for keys without local writes, because it knows more than we do.
+struct LiveQuery: Sendable {
+    let id: QueryID
+    let map: Int
+    let filter: QueryFilter
+    /// MessagePack of the `where`, as it goes to the server.
+    let whereMap: Payload?
+    /// What the application sees, by place in the map's table.
+    var rows: [Int32: Payload] = [:]
+    /// What the server said of a place; `nil` inside says that it is no row.
+    var answers: [Int32: Payload?] = [:]
+    /// Whether every place that ``answers`` lacks is no row for the server.
+    var isAnswerComplete = false
+    var isConfirmed = false
+
+    mutating func forgetAnswers() {
+        answers.removeAll()
+        isAnswerComplete = false
+    }
+}

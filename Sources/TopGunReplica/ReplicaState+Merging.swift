@@ -1,0 +1,139 @@
+import TopGunModel
+import TopGunQuery
+
+/// How a record from the servers meets what is here.
+extension ReplicaState {
+    /// Merges a record that the servers hold. An event that echoes a write of ours under another stamp is adopted.
+    mutating func mergeRemote(_ remote: LWWRecord, key: ByteString, in map: Int, isEvent: Bool, _ now: ReplicaTime) {
+        guard Self.isStamp(remote.timestamp) else { return fault(.undecodable) }
+        observeRemote(remote.timestamp, at: now)
+        let record = interned(remote)
+        let ref = EntryRef(map: map, place: maps[map].table.makePlace(of: key))
+        let entry = maps[map].table.entries[Int(ref.place)]
+        if entry.pending == RecordTable.none {
+            mergeSettled(record, at: ref, entry, isEvent: isEvent, now)
+        } else {
+            mergePending(record, at: ref, entry, isEvent: isEvent, now)
+        }
+        noteWinner(ref)
+    }
+
+    private mutating func mergeSettled(
+        _ record: LWWRecord, at ref: EntryRef, _ entry: RecordTable.Entry, isEvent: Bool, _ now: ReplicaTime
+    ) {
+        if let stored = entry.record, !record.replaces(stored, tie: .repeatChangesNothing) {
+            guard isEvent, stored.timestamp != record.timestamp, Self.isSameValue(stored, record) else { return }
+            show(record, isOwn: entry.isOwn, at: ref, isLocal: false, now)
+            markUnsaved(ref, .remote)
+            return
+        }
+        show(record, isOwn: false, at: ref, isLocal: false, now)
+        markUnsaved(ref, .remote)
+    }
+
+    private mutating func mergePending(
+        _ record: LWWRecord, at ref: EntryRef, _ entry: RecordTable.Entry, isEvent: Bool, _ now: ReplicaTime
+    ) {
+        let isWrite = pendings[entry.pending].writes.contains { log[$0].record.timestamp == record.timestamp }
+        pendings[entry.pending].base = pendings[entry.pending].base.merged(record, isOwn: isWrite)
+        if isEvent, !isWrite, let newest = pendings[entry.pending].writes.last,
+            log[newest].record.timestamp > record.timestamp, Self.isSameValue(log[newest].record, record)
+        {
+            pendings[entry.pending].adopted = record
+        }
+        let stood = entry.record
+        recompute(ref, now)
+        if maps[Int(ref.map)].table.entries[Int(ref.place)].record != stood { markUnsaved(ref, .remote) }
+    }
+
+    /// Whether two records hold the same value, however it is written.
+    static func isSameValue(_ left: LWWRecord, _ right: LWWRecord) -> Bool {
+        guard left.ttlMillis == right.ttlMillis else { return false }
+        if left.value == right.value { return true }
+        return left.value.bytes.withUnsafeBytes { left in
+            right.value.bytes.withUnsafeBytes { right in
+                guard let left = PayloadValue(left), let right = PayloadValue(right) else { return false }
+                return PayloadEquality.equal(left, right)
+            }
+        }
+    }
+
+    static func isStamp(_ stamp: Timestamp) -> Bool {
+        stamp.millis >= 0 && stamp.millis <= ModelLimits.millisMax && !stamp.node.bytes.contains(UInt8(ascii: ":"))
+    }
+}
+
+// MARK: - What became of our own writes
+
+extension ReplicaState {
+    /// The servers hold a write safely enough to let go of it.
+    mutating func retire(_ slot: Int32, _ now: ReplicaTime) {
+        let entry = log[slot]
+        let pending = maps[Int(entry.ref.map)].table.entries[Int(entry.ref.place)].pending
+        takeOut(slot)
+        saving.retired.append(entry.id)
+        if let write = entry.write, entry.level < .persisted {
+            let map = maps[Int(entry.ref.map)]
+            retiredWrites.insert(
+                write, id: entry.id, map: map.name, key: map.table.entries[Int(entry.ref.place)].key)
+        }
+        if pending != RecordTable.none {
+            var isBaseKnown = true
+            if case .unknown = pendings[pending].base { isBaseKnown = false }
+            if let adopted = pendings[pending].adopted, Self.isSameValue(adopted, entry.record) {
+                pendings[pending].base = .record(adopted, isOwn: true)
+                pendings[pending].adopted = nil
+            } else if isBaseKnown || !entry.isSuperseded {
+                pendings[pending].base = pendings[pending].base.merged(entry.record, isOwn: true)
+            } else {
+                // Something newer stands there that we have not seen: ours is shown until it arrives.
+                syncSoon(Int(entry.ref.map))
+                return settle(entry.ref)
+            }
+            settleAfter(entry.ref, now)
+        }
+    }
+
+    /// The servers refused a write for good: it is set aside, and the key shows again what they hold.
+    mutating func refuse(_ slot: Int32, code: ByteString, _ now: ReplicaTime) {
+        let entry = log[slot]
+        let map = maps[Int(entry.ref.map)]
+        let key = map.table.entries[Int(entry.ref.place)].key
+        takeOut(slot)
+        let refused = SetAsideOperation(
+            operation: StoredOperation(id: entry.id, map: map.name, key: key, record: entry.record), code: code)
+        setAsides.append(refused)
+        saving.setAside.append(refused)
+        effects.results.append(
+            WriteResult(
+                write: entry.write, id: entry.id, map: map.name, key: key,
+                outcome: .refused(code: code, losing: entry.record)))
+        settleAfter(entry.ref, now)
+        markUnsaved(entry.ref, .remote)
+    }
+
+    /// This device could not store a write: it did not happen.
+    mutating func undo(_ slot: Int32, _ error: StoreError, _ now: ReplicaTime) {
+        let entry = log[slot]
+        let map = maps[Int(entry.ref.map)]
+        takeOut(slot)
+        effects.results.append(
+            WriteResult(
+                write: entry.write, id: 0, map: map.name, key: map.table.entries[Int(entry.ref.place)].key,
+                outcome: .notStored(error, losing: entry.record)))
+        settleAfter(entry.ref, now)
+    }
+
+    /// Shows what stands now that a write has left, and lets go of the key's bookkeeping if it was the last one.
+    private mutating func settleAfter(_ ref: EntryRef, _ now: ReplicaTime) {
+        let (map, place) = (Int(ref.map), Int(ref.place))
+        let pending = maps[map].table.entries[place].pending
+        guard pending != RecordTable.none else { return }
+        let stood = maps[map].table.entries[place].record
+        recompute(ref, now)
+        // What the servers hold is not known: they will tell.
+        if case .unknown = pendings[pending].base, pendings[pending].writes.isEmpty { syncSoon(map) }
+        settle(ref)
+        if maps[map].table.entries[place].record != stood { markUnsaved(ref, .remote) }
+    }
+}

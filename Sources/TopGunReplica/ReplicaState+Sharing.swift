@@ -1,0 +1,151 @@
+import TopGunModel
+
+/// Two processes with one store: an app and its widget (promises.md C05).
+///
+/// ```
+/// follower: set ──> store (record and operation) ──> leader: storeChanged ──> servers
+/// leader:   merge ──> store (records) ──> follower: storeChanged ──> shown
+/// ```
+///
+/// Who leads is the shell's decision, by a lock that goes away with its process. Each process stamps with a node id of
+/// its own; operation ids come from the store, so both may write at once.
+extension ReplicaState {
+    /// Another process may have changed the store. `fates` are those of ``outstandingOperations``, in that order, as
+    /// read together with the changes; a leader decides them itself and passes none.
+    package mutating func storeChanged(_ changes: StoreChanges, fates: [OperationFate], at now: ReplicaTime) {
+        switch role {
+        case .leader:
+            for operation in changes.operations { takeOver(operation, now) }
+            for entry in changes.entries { mergeStored(entry, now) }
+        case .follower:
+            let ids = log.ids
+            for (id, fate) in zip(ids, fates) { noteFate(fate, of: id) }
+            for entry in changes.entries { replaceStored(entry, now) }
+        }
+        storeSequence = max(storeSequence, changes.sequence)
+        for operation in changes.operations { lastOperationID = max(lastOperationID, operation.id) }
+    }
+
+    /// A follower's write comes into the leader's log, above what the servers are known to hold.
+    private mutating func takeOver(_ operation: StoredOperation, _ now: ReplicaTime) {
+        guard log.slot(ofID: operation.id) == nil, operation.id > lastOperationID || !isOwnNode(operation) else {
+            return
+        }
+        let map = mapIndex(named: operation.map)
+        let ref = EntryRef(map: map, place: maps[map].table.makePlace(of: operation.key))
+        let stood = maps[map].table.entries[Int(ref.place)].record
+        adopt(operation)
+        if maps[map].table.entries[Int(ref.place)].record != stood { tell(ref, isLocal: false, now) }
+    }
+
+    /// What this process wrote itself it knows already, also when it is long retired.
+    private func isOwnNode(_ operation: StoredOperation) -> Bool {
+        operation.record.timestamp.node == clock.node
+    }
+
+    private mutating func mergeStored(_ entry: StoredEntry, _ now: ReplicaTime) {
+        guard let map = mapIndices[entry.map], let record = entry.record else { return }
+        let ref = EntryRef(map: map, place: maps[map].table.makePlace(of: entry.key))
+        let stored = maps[map].table.entries[Int(ref.place)].record
+        guard stored.map({ record.replaces($0, tie: .repeatChangesNothing) }) ?? (maps[map].loading == .loaded) else {
+            return
+        }
+        observe(record.timestamp)
+        show(interned(record), isOwn: entry.isOwn, at: ref, isLocal: false, now)
+    }
+
+    private mutating func replaceStored(_ entry: StoredEntry, _ now: ReplicaTime) {
+        guard let map = mapIndices[entry.map], maps[map].loading == .loaded else { return }
+        let ref = EntryRef(map: map, place: maps[map].table.makePlace(of: entry.key))
+        let shown = maps[map].table.entries[Int(ref.place)]
+        if let record = entry.record { observe(record.timestamp) }
+        if hasUnstoredWrite(shown) {
+            // Our own write is on its way to the store and meets this record there.
+            guard let record = entry.record, let own = shown.record,
+                record.replaces(own, tie: .repeatChangesNothing)
+            else { return }
+        }
+        let record = entry.record.map { interned($0) }
+        if record != shown.record { show(record, isOwn: entry.isOwn, at: ref, isLocal: false, now) }
+    }
+
+    private func hasUnstoredWrite(_ entry: RecordTable.Entry) -> Bool {
+        guard entry.pending != RecordTable.none else { return false }
+        return pendings[entry.pending].writes.contains { log[$0].state == .new }
+    }
+
+    /// What the leader made of a write of this follower.
+    private mutating func noteFate(_ fate: OperationFate, of id: UInt64) {
+        guard let slot = log.slot(ofID: id) else { return }
+        let entry = log[slot]
+        let (map, key) = name(of: entry.ref)
+        switch fate {
+        case .pending: return
+        case .retired:
+            effects.results.append(
+                WriteResult(
+                    write: entry.write, id: id, map: map, key: key, outcome: .reached(configuration.retireLevel)))
+        case .setAside(let code):
+            setAsides.append(
+                SetAsideOperation(
+                    operation: StoredOperation(id: id, map: map, key: key, record: entry.record), code: code))
+            effects.results.append(
+                WriteResult(
+                    write: entry.write, id: id, map: map, key: key,
+                    outcome: .refused(code: code, losing: entry.record)))
+        }
+        // The records themselves come with the changes.
+        takeOut(slot)
+        settle(entry.ref)
+    }
+}
+
+// MARK: - Changing roles
+
+extension ReplicaState {
+    /// The other process is gone and this one holds the lock: it syncs from now on. Hand in the identity, the maps, the
+    /// operations and the refused operations as the store has them, and the last change of the store.
+    package mutating func lead(
+        identity stored: StoredIdentity, maps knownMaps: [StoredMap], operations: [StoredOperation],
+        setAside: [SetAsideOperation], at now: ReplicaTime
+    ) {
+        guard role == .follower else { return }
+        role = .leader
+        identity = stored
+        // The node id of this run goes on; the store learns it with the next stamp, before anything is sent.
+        clock = boundedClock()
+        noteClockBound()
+        restore(maps: knownMaps)
+        restore(operations: operations)
+        setAsides = setAside
+        for map in maps.indices where maps[map].isOpen && maps[map].loading == .loaded { syncSoon(map) }
+        connectIfWanted(at: now)
+    }
+
+    /// Another process syncs from now on. Stamps are made with a new node id, for the old one is the leader's.
+    package mutating func follow(at now: ReplicaTime) {
+        guard role == .leader else { return }
+        drop(code: 1000, retryMillis: nil, at: now)
+        role = .follower
+        clock = HybridLogicalClock(node: chance.uuid())
+        identity.node = clock.node
+        // What is not of this process is the leader's business.
+        for id in log.ids {
+            guard let slot = log.slot(ofID: id), log[slot].write == nil else { continue }
+            let ref = log[slot].ref
+            takeOut(slot)
+            settle(ref)
+        }
+    }
+
+    /// The clock of a run that was never stored, from now on with a bound.
+    private func boundedClock() -> HybridLogicalClock {
+        var bounded = HybridLogicalClock(node: clock.node, restoredBound: 0)
+        do throws(ClockError) {
+            try bounded.observe(millis: clock.millis, counter: clock.counter, wallMillis: 0, from: .trusted)
+        } catch {
+            // The clock is its own witness that the stamp is in range.
+        }
+        return bounded
+    }
+}

@@ -1,0 +1,256 @@
+import TopGunModel
+import TopGunWire
+
+// Comparing maps with the servers (protocol.md 4).
+
+extension ReplicaState {
+    /// Has a map compared with the servers as soon as it can be.
+    mutating func syncSoon(_ map: Int) {
+        guard maps[map].isOpen, !maps[map].isSyncDue else { return }
+        maps[map].isSyncDue = true
+        syncsDue.append(map)
+    }
+
+    mutating func syncAllSoon() {
+        for map in maps.indices where maps[map].isOpen { syncSoon(map) }
+        for id in sortedQueries { sendSubscription(id) }
+    }
+
+    /// Sends SYNC_INIT for maps that are due. They wait for the log to be sent, for otherwise the servers would tell us
+    /// all that we are about to tell them; but not for ever.
+    mutating func startSyncs(at now: ReplicaTime) {
+        guard link.isReady, !syncsDue.isEmpty else { return }
+        if log.nextReady() != nil, now.steadyMillis - link.readyMillis < ReplicaLimits.syncDelayMillisMax { return }
+        var waiting: [Int] = []
+        for map in syncsDue {
+            guard maps[map].loading == .loaded else {
+                waiting.append(map)
+                continue
+            }
+            maps[map].isSyncDue = false
+            maps[map].walk.ask(steadyMillis: now.steadyMillis)
+            noteWalk(map, at: now)
+            send(.syncStart(SyncStart(mapName: maps[map].name, lastSyncTimestamp: maps[map].lastSyncMillis)))
+        }
+        syncsDue = waiting
+    }
+
+    /// The connection is gone; everything will be compared again on the next one.
+    mutating func stopSyncs() {
+        for map in maps.indices { maps[map].walk = MerkleWalk() }
+        busyMaps.removeAll()
+    }
+
+    mutating func continueWalks(at now: ReplicaTime) {
+        guard link.isReady else { return }
+        for map in busyMaps {
+            while let path = maps[map].walk.nextRequest() {
+                send(.merkleRequest(MapPath(mapName: maps[map].name, path: path)))
+            }
+        }
+    }
+
+    /// Keeps the list of busy maps after a step of a walk.
+    private mutating func noteWalk(_ map: Int, at now: ReplicaTime) {
+        let isListed = busyMaps.contains(map)
+        if maps[map].walk.isBusy {
+            if !isListed { busyMaps.append(map) }
+            return
+        }
+        if isListed { busyMaps.removeAll { $0 == map } }
+        guard maps[map].walk.phase == .compared else { return }
+        if maps[map].walk.root == maps[map].table.tree.root, maps[map].walk.rootMillis > maps[map].lastSyncMillis {
+            // Written after the records it stands for (promises.md C03).
+            maps[map].lastSyncMillis = maps[map].walk.rootMillis
+            markMapUnsaved(map)
+        }
+        giveUpWinners(of: map)
+        for query in maps[map].queries {
+            queries[query]?.forgetAnswers()
+            refreshAll(query, now)
+        }
+    }
+
+    mutating func restartStalledWalks(at now: ReplicaTime) {
+        for map in busyMaps where maps[map].walk.isStalled(steadyMillis: now.steadyMillis) { syncSoon(map) }
+    }
+}
+
+// MARK: - What the servers answer
+
+extension ReplicaState {
+    /// The map that a message is about, if it is open and here.
+    private func syncedMap(_ name: ByteString) -> Int? {
+        guard let map = mapIndices[name], maps[map].isOpen, maps[map].loading == .loaded else { return nil }
+        return map
+    }
+
+    mutating func rootArrived(_ message: SyncRoot, at now: ReplicaTime) {
+        guard let map = syncedMap(message.mapName) else { return }
+        maps[map].walk.rootArrived(
+            message.rootHash, rootMillis: message.timestamp.millis,
+            isEqual: message.rootHash == maps[map].table.tree.root, steadyMillis: now.steadyMillis)
+        noteWalk(map, at: now)
+    }
+
+    mutating func bucketsArrived(_ message: SyncBuckets, at now: ReplicaTime) {
+        guard let map = syncedMap(message.mapName) else { return }
+        guard !message.path.isLeaf else { return fault(.outOfPlace) }
+        var differing: [MerklePath] = []
+        for bucket in message.buckets where bucket.digit < 16 {
+            let child = message.path.child(Int(bucket.digit))
+            if maps[map].table.tree.hash(at: child) != bucket.hash { differing.append(child) }
+        }
+        maps[map].walk.bucketsArrived(at: message.path, differing: differing, steadyMillis: now.steadyMillis)
+        noteWalk(map, at: now)
+    }
+
+    mutating func leafArrived(_ message: SyncLeaf, at now: ReplicaTime) {
+        guard let map = syncedMap(message.mapName) else { return }
+        for keyed in message.records { mergeRemote(keyed.record, key: keyed.key, in: map, isEvent: false, now) }
+        maps[map].walk.leafArrived(at: message.path, steadyMillis: now.steadyMillis)
+        noteWalk(map, at: now)
+    }
+
+    mutating func eventArrived(_ event: ServerEvent, at now: ReplicaTime) {
+        noteSequence(event.sequence)
+        guard let map = syncedMap(event.mapName), let record = event.record else { return }
+        mergeRemote(record, key: event.key, in: map, isEvent: true, now)
+    }
+
+    /// Events are numbered per connection; a gap says that some were lost.
+    mutating func noteSequence(_ sequence: Int64?) {
+        guard let sequence else { return }
+        if let last = link.lastSequence, last < .max, sequence > last + 1 { syncAllSoon() }
+        link.lastSequence = max(link.lastSequence ?? sequence, sequence)
+    }
+
+    /// RESYNC: the server had to drop events of a map.
+    mutating func resyncRequired(_ name: ByteString) {
+        guard let map = mapIndices[name], maps[map].isOpen else { return }
+        syncSoon(map)
+        for id in maps[map].queries { sendSubscription(id) }
+    }
+
+    /// SYNC_RESET_REQUIRED: what is here may hold keys whose removal the servers have forgotten. Everything goes but what
+    /// the log still has to tell them.
+    mutating func resetRequired(_ name: ByteString, at now: ReplicaTime) {
+        guard let map = syncedMap(name) else { return }
+        guard !maps[map].wasReset else { return fault(.repeatedReset) }
+        maps[map].wasReset = true
+        saving.clearedMaps.append(name)
+        for place in maps[map].table.entries.indices {
+            let ref = EntryRef(map: map, place: place)
+            let entry = maps[map].table.entries[place]
+            if entry.pending == RecordTable.none {
+                if entry.record != nil { show(nil, isOwn: false, at: ref, isLocal: false, now) }
+            } else {
+                pendings[entry.pending].base = .absent
+                recompute(ref, now)
+                // The store forgets it with the rest.
+                markUnsaved(ref, .remote)
+            }
+        }
+        maps[map].lastSyncMillis = 0
+        markMapUnsaved(map)
+        maps[map].walk = MerkleWalk()
+        busyMaps.removeAll { $0 == map }
+        syncSoon(map)
+    }
+
+    /// GC_PRUNE: every replica is past these removals.
+    mutating func prune(olderThan stamp: Timestamp, at now: ReplicaTime) {
+        for map in maps.indices where maps[map].loading == .loaded {
+            for place in maps[map].table.entries.indices {
+                let entry = maps[map].table.entries[place]
+                guard let record = entry.record, record.isTombstone, record.timestamp < stamp,
+                    entry.pending == RecordTable.none
+                else { continue }
+                let ref = EntryRef(map: map, place: place)
+                show(nil, isOwn: false, at: ref, isLocal: false, now)
+                markUnsaved(ref, .remote)
+            }
+        }
+    }
+}
+
+// MARK: - What only we have
+
+extension ReplicaState {
+    /// MERKLE_PULL: the servers ask for our records below a path.
+    mutating func pulled(_ request: MapPath, at now: ReplicaTime) {
+        guard link.features.contains(.pull) else { return fault(.outOfPlace) }
+        guard let map = mapIndices[request.mapName] else { return push([], of: request) }
+        guard maps[map].loading != .loaded else { return answerPull(map, request.path) }
+        guard pulls.count < ReplicaLimits.pullsMax else { return }
+        pulls.append(Pull(map: map, path: request.path))
+        load(map)
+    }
+
+    mutating func answerPulls(of map: Int) {
+        guard !pulls.isEmpty else { return }
+        let answered = pulls.filter { $0.map == map }
+        pulls.removeAll { $0.map == map }
+        for pull in answered { answerPull(map, pull.path) }
+    }
+
+    private mutating func answerPull(_ map: Int, _ path: MerklePath) {
+        let request = MapPath(mapName: maps[map].name, path: path)
+        var records: [KeyedRecord] = []
+        var bytes = 0
+        var wasSent = false
+        for entry in maps[map].table.entries where path.contains(keyHash: entry.keyHash) {
+            // Writes in the log go their own way, and only once they are in the store.
+            var record = entry.record
+            if entry.pending != RecordTable.none {
+                record = nil
+                if case .record(let base, _) = pendings[entry.pending].base { record = base }
+            }
+            guard let record else { continue }
+            records.append(KeyedRecord(key: entry.key, record: record))
+            bytes += ReplicaLimits.operationFrameBytes + entry.key.count + record.value.bytes.count
+            if bytes >= ReplicaLimits.pushBytesMax {
+                push(records, of: request)
+                records.removeAll(keepingCapacity: true)
+                bytes = 0
+                wasSent = true
+            }
+        }
+        if !records.isEmpty || !wasSent { push(records, of: request) }
+    }
+
+    private mutating func push(_ records: [KeyedRecord], of request: MapPath) {
+        send(.merklePush(SyncLeaf(mapName: request.mapName, path: request.path, records: records)))
+    }
+
+    /// The servers were restored from a backup and may have lost what they had acknowledged: every record that was
+    /// written here goes into the log again, with its old stamp, so that servers which do have it change nothing.
+    mutating func beginReoffer(epoch: Int64, at now: ReplicaTime) {
+        guard reoffer?.epoch != epoch else { return }
+        reoffer = Reoffer(epoch: epoch, maps: Array(maps.indices))
+        for map in maps.indices {
+            load(map)
+            if maps[map].loading == .loaded { continueReoffer(after: map, at: now) }
+        }
+        finishReoffer()
+    }
+
+    mutating func continueReoffer(after map: Int, at now: ReplicaTime) {
+        guard let position = reoffer?.maps.firstIndex(of: map) else { return }
+        reoffer?.maps.remove(at: position)
+        for place in maps[map].table.entries.indices {
+            let entry = maps[map].table.entries[place]
+            guard entry.isOwn, entry.pending == RecordTable.none, let record = entry.record else { continue }
+            append(record, write: nil, at: EntryRef(map: map, place: place))
+        }
+        finishReoffer()
+    }
+
+    /// The epoch is stored with the last of the operations, so that a crash in between starts over.
+    private mutating func finishReoffer() {
+        guard let done = reoffer, done.maps.isEmpty else { return }
+        reoffer = nil
+        identity.restoreEpoch = done.epoch
+        saving.isIdentityUnsaved = true
+    }
+}

@@ -1,0 +1,27 @@
+import TopGunModel
+
+/// Writes of this run that are safe on the servers and may still be told that they reached the database.
+struct RetiredWrites: Sendable {
+    private var writes: [UInt64: WriteResult] = [:]
+    /// Ids in the order in which they came; from ``start`` on.
+    private var order: [UInt64] = []
+    private var start = 0
+
+    mutating func insert(_ write: WriteID, id: UInt64, map: ByteString, key: ByteString) {
+        writes[id] = WriteResult(write: write, id: id, map: map, key: key, outcome: .reached(.persisted))
+        order.append(id)
+        while writes.count > ReplicaLimits.retiredWritesMax, start < order.count {
+            writes[order[start]] = nil
+            start += 1
+        }
+        if start > ReplicaLimits.retiredWritesMax {
+            order.removeFirst(start)
+            start = 0
+        }
+    }
+
+    /// The write with that id, which is then forgotten.
+    mutating func take(_ id: UInt64) -> WriteResult? {
+        writes.removeValue(forKey: id)
+    }
+}
