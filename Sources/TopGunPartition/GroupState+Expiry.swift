@@ -34,6 +34,9 @@ extension GroupState {
         expiry.next.map { $0.due &+ limits.expiryGraceMillis &+ 1 }
     }
 
+    /// Entries of the queue, for bounds to be watched.
+    package var expiryQueueCount: Int { expiry.count }
+
     /// The record that an entry of the queue counts for.
     private func scheduledBlock(_ entry: ExpiryQueue.Entry) -> RecordBlock? {
         partitions.states[entry.partition].table.firstBlock(hash: entry.hash) {
