@@ -206,6 +206,22 @@ extension MessagePackReader {
         return UnsafeRawBufferPointer(rebasing: bytes[start..<offset])
     }
 
+    /// Steps over one value however deep it nests, without a stack: for what nobody is going to look into.
+    package mutating func skipValueOfAnyDepth() throws(MessagePackError) {
+        let start = offset
+        do throws(MessagePackError) {
+            var left = 1
+            while left > 0 {
+                // Every value still to come takes a byte at least; this also keeps the count from growing without bound.
+                guard left <= remaining else { throw .truncated }
+                left &+= try stepOver() &- 1
+            }
+        } catch {
+            offset = start
+            throw error
+        }
+    }
+
     private mutating func stepOverContent(of count: Int, depthLimit: Int) throws(MessagePackError) {
         guard depthLimit > 0 else { throw .tooDeep }
         // Holds, for each container around the innermost one, how many of its values are still to come.

@@ -1,0 +1,63 @@
+/// The field names of the hot path, recognised by one word and their length.
+///
+/// The raw value is the name's first eight bytes as a little-endian number, zero-padded; since no name contains a zero
+/// byte, names of up to eight bytes are told apart by it alone. A test compares every value with its text.
+enum FieldKey: UInt64, CaseIterable {
+    case id = 0x0000000000006469
+    case key = 0x000000000079656b
+    case type = 0x0000000065707974
+    case ops = 0x000000000073706f
+    case mapName = 0x00656d614e70616d
+    case opType = 0x000065707954706f
+    case record = 0x000064726f636572
+    case orRecord = 0x64726f636552726f
+    case orTag = 0x000000676154726f
+    case timeout = 0x0074756f656d6974
+    case value = 0x00000065756c6176
+    case ttlMs = 0x000000734d6c7474
+    case tag = 0x0000000000676174
+    case millis = 0x000073696c6c696d
+    case counter = 0x007265746e756f63
+    case nodeId = 0x0000644965646f6e
+    case payload = 0x0064616f6c796170
+    case timestamp = 0x6d617473656d6974
+    case writeConcern = 0x6e6f436574697277
+    case fencingToken = 0x54676e69636e6566
+}
+
+extension FieldKey {
+    /// The field of that name; `nil` for one that is none of these.
+    @inline(__always)
+    init?(_ name: UnsafeRawBufferPointer) {
+        guard name.count > 0, name.count <= 12 else { return nil }
+        self.init(rawValue: firstWord(name))
+        switch self {
+        case .timestamp: guard name.count == 9, name[8] == UInt8(ascii: "p") else { return nil }
+        case .writeConcern: guard name.count == 12, tail(name) == 0x6e72_6563 else { return nil }
+        case .fencingToken: guard name.count == 12, tail(name) == 0x6e65_6b6f else { return nil }
+        default: guard name.count <= 8, name[name.count &- 1] != 0 else { return nil }
+        }
+    }
+}
+
+/// Up to eight bytes from the start as a little-endian number.
+@inline(__always)
+private func firstWord(_ name: UnsafeRawBufferPointer) -> UInt64 {
+    if name.count >= 8 { return UInt64(littleEndian: name.loadUnaligned(as: UInt64.self)) }
+    if name.count >= 4 {
+        let low = UInt64(UInt32(littleEndian: name.loadUnaligned(as: UInt32.self)))
+        let shift = name.count &- 4
+        let high = UInt64(UInt32(littleEndian: name.loadUnaligned(fromByteOffset: shift, as: UInt32.self)))
+        return low | high &<< UInt64(truncatingIfNeeded: shift &* 8)
+    }
+    var word = UInt64(name[0])
+    if name.count > 1 { word |= UInt64(name[1]) &<< 8 }
+    if name.count > 2 { word |= UInt64(name[2]) &<< 16 }
+    return word
+}
+
+/// The four bytes behind the first eight.
+@inline(__always)
+private func tail(_ name: UnsafeRawBufferPointer) -> UInt32 {
+    UInt32(littleEndian: name.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
+}

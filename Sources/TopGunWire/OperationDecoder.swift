@@ -1,0 +1,146 @@
+package import TopGunModel
+
+/// What kind of frame was decoded.
+package enum FrameKind: UInt8, Sendable {
+    /// OP_BATCH or CLIENT_OP; its operations are in the list.
+    case operations
+    /// Anything else, to be given to ``ClientMessage/decode(_:)``.
+    case other
+}
+
+/// Reads the operations of a frame straight into views, without building a message.
+///
+/// ```
+/// {type, payload: {ops: [{id, mapName, opType, key, record: {value, timestamp: {millis, counter, nodeId}, ttlMs}}]}}
+///                 └ OP_BATCH; in a CLIENT_OP the payload is the operation
+/// ```
+///
+/// One pass over the bytes and no allocation but the growth of the list. What is wrong with one operation becomes its
+/// ``OperationView/refusal`` and leaves the others alone (protocol.md 3.6); only a frame that cannot be walked to its end
+/// throws, and then nothing was appended. Names and keys are known to be UTF-8 without NUL, values to nest at most
+/// ``ModelLimits/valueDepthMax`` deep. The views live as long as the frame.
+package enum OperationDecoder {
+    package static func decode(
+        _ frame: UnsafeRawBufferPointer, into operations: inout [OperationView]
+    ) throws(WireError) -> FrameKind {
+        let first = operations.count
+        var walk = FrameWalk(frame, first: first)
+        do throws(WireError) {
+            return try walk.run(into: &operations)
+        } catch {
+            operations.removeLast(operations.count &- first)
+            throw error
+        }
+    }
+}
+
+/// The walk over the outer maps of one frame.
+private struct FrameWalk {
+    enum FrameType {
+        case single
+        case batch
+    }
+
+    private var reader: MessagePackReader
+    private let first: Int
+    private var type: FrameType?
+    private var payload: Int?
+    /// By what the list was filled; a duplicate field that comes later makes it void.
+    private var filledType: FrameType?
+    private var filledPayload: Int?
+
+    init(_ frame: UnsafeRawBufferPointer, first: Int) {
+        self.reader = MessagePackReader(frame)
+        self.first = first
+    }
+
+    mutating func run(into operations: inout [OperationView]) throws(WireError) -> FrameKind {
+        let count = try reader.mapCount()
+        for _ in 0..<count {
+            switch try reader.fieldKey() {
+            case .type:
+                type = try frameType()
+                // Frames of other types are walked by who knows them.
+                if type == nil { return .other }
+            case .payload:
+                payload = reader.offset
+                if let type { try fill(&operations, type) } else { try reader.skipAny() }
+            default: try reader.skipAny()
+            }
+        }
+        guard let type else { return .other }
+        guard let payload else { throw WireError(.missingField, field: "payload") }
+        guard reader.isAtEnd else { throw WireError(.malformed) }
+        if filledType != type || filledPayload != payload {
+            reader = MessagePackReader(reader.bytes, offset: payload)
+            try fill(&operations, type)
+        }
+        return .operations
+    }
+
+    private mutating func frameType() throws(WireError) -> FrameType? {
+        guard let word = try reader.tryString() else { return nil }
+        switch FieldName(word) {
+        case "OP_BATCH": return .batch
+        case "CLIENT_OP": return .single
+        default: return nil
+        }
+    }
+
+    /// Reads the payload that stands here; what an earlier one brought is void.
+    private mutating func fill(_ operations: inout [OperationView], _ type: FrameType) throws(WireError) {
+        operations.removeLast(operations.count &- first)
+        filledType = type
+        filledPayload = reader.offset
+        switch type {
+        case .single: operations.append(try OperationWalk.read(&reader))
+        case .batch: try fillBatch(&operations)
+        }
+    }
+
+    private mutating func fillBatch(_ operations: inout [OperationView]) throws(WireError) {
+        var concern: WriteConcern?
+        var timeoutMillis: Int64?
+        var hasOperations = false
+        let count = try reader.mapCount()
+        for _ in 0..<count {
+            switch try reader.fieldKey() {
+            case .ops:
+                operations.removeLast(operations.count &- first)
+                try fillOperations(&operations)
+                hasOperations = true
+            case .writeConcern:
+                concern = nil
+                guard !reader.tryReadNil() else { continue }
+                guard let word = try reader.tryString(), let known = WriteConcern(FieldName(word)) else {
+                    throw WireError(.badField, field: "writeConcern")
+                }
+                concern = known
+            case .timeout:
+                timeoutMillis = nil
+                guard !reader.tryReadNil() else { continue }
+                guard let millis = try reader.tryInteger(), millis >= 0 else {
+                    throw WireError(.badField, field: "timeout")
+                }
+                timeoutMillis = millis
+            default: try reader.skipAny()
+            }
+        }
+        guard hasOperations else { throw WireError(.missingField, field: "ops") }
+        guard concern != nil || timeoutMillis != nil else { return }
+        for index in first..<operations.count {
+            if operations[index].concern == nil { operations[index].concern = concern }
+            if operations[index].timeoutMillis == nil { operations[index].timeoutMillis = timeoutMillis }
+        }
+    }
+
+    private mutating func fillOperations(_ operations: inout [OperationView]) throws(WireError) {
+        let count = try reader.arrayCount()
+        // So that a list of empty operations does not make views of many times its size.
+        guard count <= reader.remaining / WireLimits.operationBytesMin else {
+            throw WireError(.malformed, field: "ops")
+        }
+        operations.reserveCapacity(first &+ count)
+        for _ in 0..<count { operations.append(try OperationWalk.read(&reader)) }
+    }
+}
