@@ -81,6 +81,16 @@ package struct PayloadReader {
         return text
     }
 
+    /// Steps into a map and tells how many pairs follow; `nil`, and nothing moves, if no map stands here.
+    package mutating func enterMap() -> Int? {
+        let start = offset
+        guard case .map(let pairs)? = header(), UInt64(pairs) * 2 <= UInt64(count - offset) else {
+            offset = start
+            return nil
+        }
+        return Int(truncatingIfNeeded: pairs)
+    }
+
     // MARK: Steps
 
     private enum Header {

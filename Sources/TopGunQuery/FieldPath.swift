@@ -19,46 +19,45 @@ package struct FieldPath: Sendable, Hashable {
 
     /// The field's value in a record, `nil` if it has none.
     package func value(in record: RecordView) -> PayloadValue? {
-        if case .map(let elements)? = record.value {
-            if let value = Self.member(name, of: elements) { return value }
-            if let value = nestedValue(in: elements) { return value }
-        }
+        if let bytes = bytes(in: record) { return PayloadValue(bytes) }
         return name == Self.keyName ? .string(record.key) : nil
     }
 
-    private func nestedValue(in elements: PayloadElements) -> PayloadValue? {
+    /// The bytes of the field in the record's value; `_key` is found only where the value has such a field.
+    package func bytes(in record: RecordView) -> UnsafeRawBufferPointer? {
+        if let bytes = Self.member(name, of: record.value) { return bytes }
         guard !parts.isEmpty else { return nil }
-        var elements = elements
-        for part in parts.dropLast() {
-            guard case .map(let nested)? = Self.member(part, of: elements) else { return nil }
-            elements = nested
+        var value: UnsafeRawBufferPointer? = record.value
+        for part in parts {
+            guard let map = value else { return nil }
+            value = Self.member(part, of: map)
         }
-        return Self.member(parts[parts.count - 1], of: elements)
+        return value
     }
 
-    /// The value under a name in a map; of a name that occurs twice the last.
-    package static func member(_ name: ByteString, of elements: PayloadElements) -> PayloadValue? {
+    /// The bytes under a name in a map; of a name that occurs twice the last. `nil` if the bytes are no map.
+    private static func member(_ name: ByteString, of map: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
         name.bytes.withUnsafeBytes { name in
-            var reader = PayloadReader(elements.bytes)
+            var reader = PayloadReader(map)
+            guard let count = reader.enterMap() else { return nil }
             var found: UnsafeRawBufferPointer?
-            for _ in 0..<elements.count {
+            for _ in 0..<count {
                 let key = reader.readString()
                 guard let value = reader.skipValue() else { break }
                 if let key, VersionOrder.equal(key, name) { found = value }
             }
-            return found.flatMap { PayloadValue($0) }
+            return found
         }
     }
 }
 
-/// One record as a query sees it: its key, and its value read in place.
+/// One record as a query sees it: its key and the bytes of its value, read in place.
 package struct RecordView {
     package let key: UnsafeRawBufferPointer
-    /// `nil` if the bytes hold no value.
-    package let value: PayloadValue?
+    package let value: UnsafeRawBufferPointer
 
     package init(key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
         self.key = key
-        self.value = PayloadValue(value)
+        self.value = value
     }
 }

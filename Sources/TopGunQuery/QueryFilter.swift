@@ -6,6 +6,7 @@ import TopGunModel
 /// nothing for scalars and costs one comparison when the filter lets everything through.
 package struct QueryFilter: Sendable {
     private var conditions: [WhereCondition] = []
+    private var predicate: Predicate?
 
     /// A field that must equal a value; a nil matches a present nil only.
     private struct WhereCondition: Sendable {
@@ -19,7 +20,7 @@ package struct QueryFilter: Sendable {
     private init() {}
 
     /// Whether every record matches, so that nobody needs to look.
-    package var matchesEverything: Bool { conditions.isEmpty }
+    package var matchesEverything: Bool { conditions.isEmpty && predicate == nil }
 
     /// Whether a live record matches; tombstones and expired records never do, which the caller sees to.
     @inlinable
@@ -31,10 +32,16 @@ package struct QueryFilter: Sendable {
 extension QueryFilter {
     /// Builds the filter of a query from the MessagePack bytes of its parts; an absent part is `nil`.
     ///
-    /// `whereMap` must be a map from field to value.
-    package init(whereMap: UnsafeRawBufferPointer?) throws(QueryError) {
+    /// `whereMap` must be a map from field to value. Where both parts are given, both must hold.
+    package init(
+        whereMap: UnsafeRawBufferPointer?, predicate: UnsafeRawBufferPointer? = nil,
+        context: QueryContext = .anonymous
+    ) throws(QueryError) {
         self.init()
         if let whereMap { conditions = try Self.conditions(of: whereMap) }
+        if let predicate, predicate.count != 1 || predicate[0] != Payload.tombstone.bytes[0] {
+            self.predicate = try Predicate(decoding: predicate, context: context)
+        }
     }
 
     private static func conditions(of whereMap: UnsafeRawBufferPointer) throws(QueryError) -> [WhereCondition] {
@@ -69,6 +76,6 @@ extension QueryFilter {
             }
             guard isEqual else { return false }
         }
-        return true
+        return predicate?.matches(record) ?? true
     }
 }
