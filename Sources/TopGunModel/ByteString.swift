@@ -27,7 +27,9 @@ package struct ByteString: Hashable, Sendable {
 extension ByteString: Comparable {
     /// Bytes ascending, a prefix before what it is a prefix of.
     package static func < (left: ByteString, right: ByteString) -> Bool {
-        left.bytes.lexicographicallyPrecedes(right.bytes)
+        left.bytes.withUnsafeBytes { left in
+            right.bytes.withUnsafeBytes { VersionOrder.compare(bytes: left, to: $0) == .older }
+        }
     }
 }
 

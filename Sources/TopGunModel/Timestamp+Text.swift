@@ -27,8 +27,12 @@ extension [UInt8] {
     /// Appends the decimal digits of a number.
     package mutating func append(decimal number: Int64) {
         if number < 0 { append(UInt8(ascii: "-")) }
+        append(decimal: number.magnitude)
+    }
+
+    package mutating func append(decimal number: UInt64) {
         let start = count
-        var magnitude = number.magnitude
+        var magnitude = number
         repeat {
             append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: magnitude % 10))
             magnitude /= 10
