@@ -188,7 +188,7 @@ extension SimulatedDisk.State {
         for sector in inode.dirty {
             let start = sector * SimulatedDisk.sectorBytes
             let end = min(start + SimulatedDisk.sectorBytes, size)
-            if start < end { inode.platter.replaceSubrange(start..<end, with: inode.cached[start..<end]) }
+            if start < end { Self.copy(start..<end, of: inode.cached, to: &inode.platter) }
         }
         inode.dirty = []
     }
@@ -214,11 +214,20 @@ extension SimulatedDisk.State {
                 case 3: middle..<end
                 default: start..<start
                 }
-            platter.replaceSubrange(kept, with: inode.cached[kept])
+            Self.copy(kept, of: inode.cached, to: &platter)
         }
         inode.platter = platter
         inode.dirty = []
         if revertCache || generator.chance(1, in: 2) { inode.cached = platter }
         recount()
+    }
+
+    private static func copy(_ range: Range<Int>, of source: [UInt8], to target: inout [UInt8]) {
+        source.withUnsafeBytes { source in
+            target.withUnsafeMutableBytes { target in
+                UnsafeMutableRawBufferPointer(rebasing: target[range]).copyMemory(
+                    from: UnsafeRawBufferPointer(rebasing: source[range]))
+            }
+        }
     }
 }

@@ -29,7 +29,8 @@ final class GroupReader {
         self.start = start
         self.salt = salt
         size = try file.size()
-        window = UnsafeMutableRawBufferPointer.allocate(byteCount: Limits.readBytes, alignment: 16)
+        let windowBytes = Int(min(Int64(Limits.readBytes), max(size, 64)))
+        window = UnsafeMutableRawBufferPointer.allocate(byteCount: windowBytes, alignment: 16)
     }
 
     deinit {
@@ -68,6 +69,40 @@ final class GroupReader {
                 offset += 8
             }
             position = position + offset
+        }
+        return nil
+    }
+
+    /// Finds every group whose header can be read, whatever lies between. `visit` is told the group and what was skipped
+    /// before it. Returns the end of the last one.
+    func readWhatIsThere(
+        _ visit: (Group, _ skipped: Range<LogPosition>?) throws(StorageError) -> Void
+    ) throws(StorageError) -> LogPosition {
+        var position = start
+        while true {
+            let from = position
+            let found = try onDisk { () throws(DiskError) -> Group? in
+                guard let header = try nextHeader(from: from) else { return nil }
+                return try group(at: header.position)
+            }
+            guard let found else { return position }
+            try visit(found, found.header.position > position ? position..<found.header.position : nil)
+            position = found.header.end
+        }
+    }
+
+    /// Where the first group of a file would stand whose own header is unreadable; told by any group in it.
+    static func start(of file: any DiskFile, number: UInt64, salt: UInt64) throws(DiskError) -> LogPosition? {
+        let reader = try GroupReader(file: file, number: number, start: .zero, salt: salt)
+        var offset = LogPosition.zero
+        while let raw = try reader.bytes(at: offset, count: GroupHeader.bytes) {
+            if GroupHeader.begins(raw, number: number) {
+                let position = LogPosition(Int64(littleEndian: raw.loadUnaligned(fromByteOffset: 16, as: Int64.self)))
+                if GroupHeader(loading: raw, number: number, position: position, salt: salt) != nil {
+                    return LogPosition(position.rawValue - offset.rawValue)
+                }
+            }
+            offset = offset + 8
         }
         return nil
     }

@@ -30,7 +30,7 @@ final class LogWriter: @unchecked Sendable {
     private var waiting: [AppendedGroup] = []
     private var waitingIndex = 0
     /// Framed and not yet written; the file position it goes to.
-    private let buffer = ByteSink(capacity: Limits.writeBytes)
+    private let buffer = ByteSink()
     private var bufferOffset: Int64 = 0
     private var framed: [FramedGroup] = []
     private var hasUnsyncedBytes = false
@@ -155,6 +155,8 @@ final class LogWriter: @unchecked Sendable {
         let started = clock.monotonicNanos()
         try onDisk { () throws(DiskError) in try active.file.sync() }
         let nanos = clock.monotonicNanos() - started
+        // The segment thread may have found the disk failing meanwhile.
+        guard progress.isRunning else { return }
         hasUnsyncedBytes = false
         durable = end
         isSealed = framed.isEmpty

@@ -19,6 +19,8 @@ final class LogRig {
 
     /// Numbers of the records of each group, in the order of appending, over all lives that the disk remembers.
     private(set) var groups: [[Int]] = []
+    /// Where the groups that were completed stand in the log, by their first record.
+    let places = PlaceList()
     /// How many of `groups` were completed, or found by a recovery.
     let durableGroups = Counter()
     let failures = FailureList()
@@ -92,9 +94,12 @@ final class LogRig {
         }
         groups.append(numbers)
         let index = groups.count
-        log?.append(sink, partitions: partitions, from: spawner.loops[loop]) { [durableGroups, disk] _, _ in
+        let bytes = GroupHeader.totalBytes(payload: sink.count)
+        log?.append(sink, partitions: partitions, from: spawner.loops[loop]) { [durableGroups, places, disk] end, _ in
             // A process that the disk has declared dead completes nothing.
-            if !disk.isHalted { durableGroups.value = max(durableGroups.value, index) }
+            if disk.isHalted { return }
+            durableGroups.value = max(durableGroups.value, index)
+            places.append(numbers, LogPosition(end.rawValue - Int64(bytes))..<end)
         }
         return numbers
     }
@@ -186,4 +191,11 @@ final class FailureList: Sendable {
 
     func append(_ error: StorageError) { stored.withLock { $0.append(error) } }
     var all: [StorageError] { stored.withLock { $0 } }
+}
+
+final class PlaceList: Sendable {
+    private let stored = Mutex<[(numbers: [Int], range: Range<LogPosition>)]>([])
+
+    func append(_ numbers: [Int], _ range: Range<LogPosition>) { stored.withLock { $0.append((numbers, range)) } }
+    var all: [(numbers: [Int], range: Range<LogPosition>)] { stored.withLock { $0 } }
 }

@@ -17,7 +17,7 @@ import TopGunSimulation
         #expect(rig.recovered?.hadTornTail == false)
     }
 
-    @Test(arguments: 0..<40)
+    @Test(arguments: 0..<20)
     func `B01 B03 P01 D05 D07 D08: a crash at any moment loses nothing that was completed`(block: Int) throws {
         for seed in UInt64(block * 50)..<UInt64(block * 50 + 50) {
             let failure = survivalFailure(seed: seed, syncDoesNothing: false)

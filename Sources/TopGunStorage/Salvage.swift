@@ -1,0 +1,320 @@
+package import TopGunEnvironment
+package import TopGunModel
+
+/// What a salvage kept and what it could not.
+package struct SalvageReport: Sendable {
+    /// A stretch of the log that could not be read.
+    package struct Loss: Hashable, Sendable {
+        /// The file, or `nil` for a stretch that is in no file any more.
+        package var file: String?
+        package var from: LogPosition
+        package var to: LogPosition
+        /// The partitions that lost records; `nil` if that cannot be known.
+        package var partitions: PartitionSet?
+
+        package var bytes: Int { to - from }
+    }
+
+    /// A checkpoint that could not be read as a whole.
+    package struct DamagedCheckpoint: Hashable, Sendable {
+        package var partition: Int
+        package var what: String
+    }
+
+    package var keptGroups = 0
+    package var keptRecords = 0
+    package var losses: [Loss] = []
+    package var damagedCheckpoints: [DamagedCheckpoint] = []
+    /// Files that belong to another node or life and were left out.
+    package var foreignFiles: [String] = []
+    package var restoreEpoch: UInt64
+    /// The folders of the epoch before, left as they were.
+    package var oldFolders: [String]
+
+    /// The report for people, one fact a line.
+    package var lines: [String] {
+        var lines = ["kept \(keptRecords) records in \(keptGroups) groups; the restore epoch is now \(restoreEpoch)"]
+        for loss in losses {
+            let place = loss.file.map { "in \($0)" } ?? "in files that are gone"
+            let partitions = loss.partitions.map { "partitions \($0.members)" } ?? "any partition"
+            lines.append("lost positions \(loss.from) to \(loss.to), \(loss.bytes) bytes, \(place), of \(partitions)")
+        }
+        for checkpoint in damagedCheckpoints {
+            lines.append("lost a part of the checkpoint of partition \(checkpoint.partition): \(checkpoint.what)")
+        }
+        for file in foreignFiles {
+            lines.append("left out \(file): it belongs to another node or another life of this one")
+        }
+        for folder in oldFolders {
+            lines.append("the old files are still in \(folder); remove them when nobody needs them")
+        }
+        return lines
+    }
+}
+
+/// Makes a data directory usable again that recovery refuses: keeps every record that can still be read, in the log and
+/// in checkpoints, and says exactly what it could not. Never done unasked: it accepts a loss.
+///
+/// ```
+///   log-E, checkpoints-E ──all readable groups──> log-E+1 ──synced──> identity says restore epoch E+1
+/// ```
+///
+/// Until the identity is replaced nothing has happened; a salvage that was interrupted starts over.
+package struct Salvage {
+    private let directory: DataDirectory
+    private let identity: Identity
+    private var report: SalvageReport
+    private let writer: SalvageWriter
+    private var clockBound: Int64
+
+    package static func run(
+        path: String, disk: any Disk, entropy: any Entropy
+    ) throws(StorageError) -> SalvageReport {
+        let directory = try DataDirectory.open(path: path, disk: disk, entropy: entropy)
+        defer { directory.close() }
+        var salvage = try Salvage(directory)
+        try salvage.run()
+        return salvage.report
+    }
+
+    private init(_ directory: DataDirectory) throws(StorageError) {
+        self.directory = directory
+        identity = directory.identity
+        clockBound = identity.clockBound
+        report = SalvageReport(
+            restoreEpoch: identity.restoreEpoch + 1, oldFolders: [directory.logPath, directory.checkpointPath])
+        let start = try Self.firstFreePosition(directory)
+        try directory.makeFolders(epoch: identity.restoreEpoch + 1)
+        writer = try SalvageWriter(directory, start: start)
+    }
+
+    private mutating func run() throws(StorageError) {
+        let covered = try readCheckpoints()
+        try readLog(covered: covered)
+        try writer.finish()
+        report.keptGroups = writer.groups
+        let (start, bound, epoch) = (writer.start, clockBound, report.restoreEpoch)
+        try directory.update { identity in
+            identity.restoreEpoch = epoch
+            identity.logStart = start
+            identity.clockBound = bound
+            identity.checkpointed = PartitionSet()
+        }
+    }
+
+    /// A position that no group or checkpoint of the old log can have used.
+    private static func firstFreePosition(_ directory: DataDirectory) throws(StorageError) -> LogPosition {
+        let identity = directory.identity
+        let folder = LogFolder(path: directory.logPath)
+        var last = max(identity.logStart, .beginning)
+        let disk = directory.disk
+        for sequence in try onDisk({ () throws(DiskError) in try folder.list(disk).segments }) {
+            let file = try onDisk { () throws(DiskError) in try disk.open(folder.segment(sequence), .read) }
+            defer { file.close() }
+            let size = try onDisk { () throws(DiskError) in try file.size() }
+            // Counted in full even where the start is unknown: a hole costs nothing.
+            last = last + Int(size)
+            if let start = try Self.start(of: file, sequence: sequence, identity: identity) {
+                last = max(last, start + Int(size))
+            }
+        }
+        for partition in 0..<PartitionSet.capacity {
+            let path = CheckpointFolder(path: directory.checkpointPath).file(partition)
+            guard try onDisk({ () throws(DiskError) in try disk.exists(path) }) else { continue }
+            let bytes = try onDisk { () throws(DiskError) in try disk.open(path, .read).readAll(FileHeader.bytes) }
+            if case .success(let header) = FileHeader.read(.checkpoint, bytes) { last = max(last, header.position) }
+        }
+        return LogPosition((last.rawValue + 15) & ~7)
+    }
+
+    private static func start(
+        of file: any DiskFile, sequence: UInt64, identity: Identity
+    ) throws(StorageError) -> LogPosition? {
+        let bytes = try onDisk { () throws(DiskError) in try file.readAll(FileHeader.bytes) }
+        if case .success(let header) = FileHeader.read(.segment, bytes) { return header.position }
+        return try onDisk { () throws(DiskError) in
+            try GroupReader.start(of: file, number: sequence, salt: identity.salt)
+        }
+    }
+}
+
+// MARK: - Reading
+
+extension Salvage {
+    /// Keeps the records of all checkpoints; returns up to where the best of them reaches.
+    private mutating func readCheckpoints() throws(StorageError) -> LogPosition {
+        let disk = directory.disk
+        let folder = CheckpointFolder(path: directory.checkpointPath)
+        var covered = LogPosition.zero
+        for partition in 0..<PartitionSet.capacity {
+            let path = folder.file(partition)
+            guard try onDisk({ () throws(DiskError) in try disk.exists(path) }) else {
+                if identity.checkpointed.contains(partition) { damaged(partition, "it is gone") }
+                continue
+            }
+            let file = try onDisk { () throws(DiskError) in try disk.open(path, .read) }
+            defer { file.close() }
+            do throws(StorageError) {
+                let reader = try CheckpointReader(file: file, partition: partition, identity: identity)
+                covered = max(covered, reader.position)
+                var records = 0
+                var failure: StorageError?
+                let lost = try reader.readWhatIsThere { record in
+                    records += 1
+                    do throws(StorageError) {
+                        if failure == nil { try writer.append(record, PartitionSet([partition])) }
+                    } catch {
+                        failure = error
+                    }
+                }
+                if let failure { throw failure }
+                report.keptRecords += records
+                for range in lost {
+                    damaged(partition, "bytes \(range.lowerBound) to \(range.upperBound) behind its header")
+                }
+            } catch {
+                switch error.code {
+                case .foreign: report.foreignFiles.append(path)
+                case .damagedCheckpoint: damaged(partition, error.message)
+                case .inUse, .newerFormat, .damagedIdentity, .damagedLog, .noSpace, .disk: throw error
+                }
+            }
+        }
+        return covered
+    }
+
+    private mutating func damaged(_ partition: Int, _ what: String) {
+        report.damagedCheckpoints.append(SalvageReport.DamagedCheckpoint(partition: partition, what: what))
+    }
+
+    private mutating func readLog(covered: LogPosition) throws(StorageError) {
+        let disk = directory.disk
+        let folder = LogFolder(path: directory.logPath)
+        var end: LogPosition? = identity.logStart > .zero ? identity.logStart : nil
+        var last: (sequence: UInt64, path: String)?
+        for sequence in try onDisk({ () throws(DiskError) in try folder.list(disk).segments }) {
+            let path = folder.segment(sequence)
+            let file = try onDisk { () throws(DiskError) in try disk.open(path, .read) }
+            defer { file.close() }
+            let bytes = try onDisk { () throws(DiskError) in try file.readAll(FileHeader.bytes) }
+            if case .success(let header) = FileHeader.read(.segment, bytes) {
+                guard header.nodeID == identity.nodeID, header.clusterID == identity.clusterID,
+                    header.restoreEpoch == identity.restoreEpoch, header.number == sequence
+                else {
+                    report.foreignFiles.append(path)
+                    continue
+                }
+                clockBound = max(clockBound, header.clockBound)
+            }
+            // A file without any group is one that was never used, or one that is lost as a whole.
+            guard let start = try Self.start(of: file, sequence: sequence, identity: identity) else { continue }
+            if let end, start > end {
+                lose(end..<start, file: last.flatMap { $0.sequence + 1 == sequence ? $0.path : nil }, partitions: nil)
+            }
+            last = (sequence, path)
+            let reader = try onDisk { () throws(DiskError) in
+                try GroupReader(file: file, number: sequence, start: start, salt: identity.salt)
+            }
+            let reached = try readSegment(reader, path: path)
+            end = max(end ?? reached, reached)
+        }
+        if let end, covered > end { lose(end..<covered, file: nil, partitions: nil) }
+    }
+
+    private mutating func readSegment(_ reader: GroupReader, path: String) throws(StorageError) -> LogPosition {
+        var losses: [(Range<LogPosition>, PartitionSet?)] = []
+        var records = 0
+        var bound = clockBound
+        let end = try reader.readWhatIsThere { (group, skipped) throws(StorageError) in
+            if let skipped { losses.append((skipped, nil)) }
+            bound = max(bound, group.header.clockBound)
+            guard let payload = group.payload else {
+                losses.append((group.header.position..<group.header.end, group.header.partitions))
+                return
+            }
+            var offset = 0
+            while offset < payload.count {
+                guard let record = StoredRecord(in: payload, at: &offset) else {
+                    losses.append((group.header.position..<group.header.end, group.header.partitions))
+                    return
+                }
+                try writer.append(record, group.header.partitions)
+                records += 1
+            }
+        }
+        clockBound = bound
+        report.keptRecords += records
+        for (range, partitions) in losses { lose(range, file: path, partitions: partitions) }
+        return end
+    }
+
+    private mutating func lose(_ range: Range<LogPosition>, file: String?, partitions: PartitionSet?) {
+        report.losses.append(
+            SalvageReport.Loss(file: file, from: range.lowerBound, to: range.upperBound, partitions: partitions))
+    }
+}
+
+/// Writes the log of the next epoch: one segment with everything that was kept.
+private final class SalvageWriter {
+    let start: LogPosition
+    private(set) var groups = 0
+    private let directory: DataDirectory
+    private let identity: Identity
+    private let folder: LogFolder
+    private let file: any DiskFile
+    private var end: LogPosition
+    private var chain: UInt64 = 0
+    private let payload = ByteSink(capacity: Limits.salvageGroupBytes)
+    private var partitions = PartitionSet()
+
+    private static let sequence: UInt64 = 1
+
+    init(_ directory: DataDirectory, start: LogPosition) throws(StorageError) {
+        self.directory = directory
+        self.start = start
+        end = start
+        identity = directory.identity
+        folder = LogFolder(path: "\(directory.path)/log-\(identity.restoreEpoch + 1)")
+        let (disk, path, identity) = (directory.disk, folder.path, identity)
+        file = try onDisk { [folder] () throws(DiskError) in
+            for name in try disk.list(path) { try disk.remove("\(path)/\(name)") }
+            let file = try disk.open(folder.segment(Self.sequence), .create)
+            let header = FileHeader(
+                kind: .segment, incarnation: identity.incarnation, restoreEpoch: identity.restoreEpoch + 1,
+                clockBound: identity.clockBound, number: Self.sequence, position: start,
+                clusterID: identity.clusterID, nodeID: identity.nodeID)
+            try file.write(header.encoded(), at: 0)
+            return file
+        }
+    }
+
+    func append(_ record: StoredRecord, _ partitions: PartitionSet) throws(StorageError) {
+        record.append(to: payload)
+        self.partitions.formUnion(partitions)
+        if payload.count >= Limits.salvageGroupBytes { try writeGroup() }
+    }
+
+    func finish() throws(StorageError) {
+        if payload.count > 0 { try writeGroup() }
+        try onDisk { () throws(DiskError) in
+            try file.sync()
+            file.close()
+            try directory.disk.syncDirectory(folder.path)
+        }
+    }
+
+    private func writeGroup() throws(StorageError) {
+        let header = GroupHeader(
+            payloadBytes: payload.count, number: Self.sequence, position: end, durableBefore: start,
+            clockBound: identity.clockBound, partitions: partitions,
+            payloadChecksum: GroupHeader.checksum(ofPayload: payload.bytes), chain: chain)
+        let sink = ByteSink(capacity: header.totalBytes)
+        chain = sink.append(group: payload.bytes, header: header, salt: identity.salt)
+        let offset = Int64(FileHeader.bytes) + Int64(end - start)
+        try onDisk { () throws(DiskError) in try file.write(sink.bytes, at: offset) }
+        end = header.end
+        groups += 1
+        payload.removeAll()
+        partitions = PartitionSet()
+    }
+}

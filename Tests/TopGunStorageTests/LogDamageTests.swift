@@ -1,0 +1,154 @@
+import Testing
+import TopGunEnvironment
+import TopGunModel
+import TopGunSimulation
+
+@testable import TopGunStorage
+
+/// Damage is found, named, and never taken for data or for a torn tail.
+@Suite struct LogDamageTests {
+    /// A closed log of a few segments and all its numbers.
+    private func closedLog(seed: UInt64 = 7, groups: Int = 30) throws -> LogRig {
+        let rig = LogRig(seed: seed, segmentBytes: 2048)
+        try rig.start()
+        for group in 1...groups {
+            rig.append(1 + group % 3, loop: group % 2)
+            if group % 4 == 0 { _ = rig.run(untilDurable: group) }
+        }
+        #expect(rig.run(untilDurable: groups))
+        rig.close()
+        return rig
+    }
+
+    private func recover(_ disk: SimulatedDisk) -> Result<[Int], StorageError> {
+        Result { () throws(StorageError) in
+            let directory = try DataDirectory.open(path: "/data", disk: disk, entropy: SeededEntropy(seed: 1))
+            var numbers: [Int] = []
+            _ = try WriteAheadLog.recover(in: directory, covered: .none) { record, _ in
+                numbers.append(LogRig.number(of: record))
+            }
+            return numbers
+        }
+    }
+
+    @Test func `D06 D09: of a closed log no byte can change without being noticed`() throws {
+        let rig = try closedLog()
+        let all = rig.allNumbers
+        var refused = 0
+        for path in rig.disk.paths where path.hasSuffix(".log") {
+            for offset in 0..<(rig.disk.content(path)?.count ?? 0) {
+                let disk = rig.disk.copy(seed: 1)
+                disk.flip(path, at: offset, mask: 1 << UInt8(offset % 8))
+                switch recover(disk) {
+                case .success(let numbers):
+                    #expect(numbers == all, "byte \(offset) of \(path)")
+                case .failure(let error):
+                    refused += 1
+                    #expect([.damagedLog, .newerFormat].contains(error.code), "byte \(offset) of \(path): \(error)")
+                }
+            }
+        }
+        #expect(refused > 2000)
+    }
+
+    @Test func `D05: after a crash a changed byte costs at most the groups of the last write`() throws {
+        let rig = LogRig(seed: 9, segmentBytes: 4096)
+        try rig.start()
+        for group in 1...12 {
+            rig.append(2)
+            #expect(rig.run(untilDurable: group))
+        }
+        rig.kill()
+        let path = "/data/log-0/segment-0000000000000001.log"
+        let content = try #require(rig.disk.content(path))
+        for offset in content.indices {
+            let disk = rig.disk.copy(seed: 1)
+            disk.flip(path, at: offset, mask: 0x10)
+            switch recover(disk) {
+            case .success(let numbers):
+                let isWhole = numbers == rig.allNumbers
+                #expect(isWhole || numbers == Array(rig.allNumbers.dropLast(2)), "byte \(offset)")
+            case .failure(let error):
+                #expect([.damagedLog, .newerFormat].contains(error.code), "byte \(offset): \(error)")
+            }
+        }
+    }
+
+    @Test func `D06: the error says where the log is damaged, how far, and what to do`() throws {
+        let rig = try closedLog()
+        let place = try #require(rig.places.all.first { $0.range.lowerBound.rawValue > 800 })
+        rig.disk.flip(
+            "/data/log-0/segment-0000000000000001.log", at: 512 + Int(place.range.lowerBound.rawValue) - 8 + 150,
+            mask: 1)
+        guard case .failure(let error) = recover(rig.disk) else {
+            Issue.record("damage in the middle was not noticed")
+            return
+        }
+        #expect(error.code == .damagedLog)
+        #expect(error.message.contains("position \(place.range.lowerBound) to \(place.range.upperBound)"))
+        #expect(error.message.contains("topgund salvage --data-dir /data"))
+    }
+
+    @Test func `D10: a segment of another node is refused`() throws {
+        let rig = try closedLog()
+        let other = LogRig(seed: 8, segmentBytes: 2048)
+        try other.start()
+        other.append(3)
+        #expect(other.run(untilDurable: 1))
+        other.close()
+        let path = "/data/log-0/segment-0000000000000001.log"
+        try overwrite(path, on: rig.disk, with: try #require(other.disk.content(path)))
+        guard case .failure(let error) = recover(rig.disk) else {
+            Issue.record("a foreign segment was taken")
+            return
+        }
+        #expect(error.code == .foreign)
+    }
+
+    @Test func `D10: an older segment in the place of a newer one is refused`() throws {
+        let rig = try closedLog()
+        let first = try #require(rig.disk.content("/data/log-0/segment-0000000000000001.log"))
+        try overwrite("/data/log-0/segment-0000000000000002.log", on: rig.disk, with: first)
+        guard case .failure(let error) = recover(rig.disk) else {
+            Issue.record("a stale segment was taken")
+            return
+        }
+        #expect(error.code == .foreign)
+    }
+
+    @Test(arguments: 1...3) func `a segment that is gone is noticed`(sequence: Int) throws {
+        let rig = try closedLog()
+        try rig.disk.remove("/data/log-0/segment-000000000000000\(sequence).log")
+        guard case .failure(let error) = recover(rig.disk) else {
+            Issue.record("segment \(sequence) was not missed")
+            return
+        }
+        #expect(error.code == .damagedLog)
+    }
+
+    @Test func `a log that is gone is noticed`() throws {
+        let rig = try closedLog()
+        for path in rig.disk.paths where path.hasSuffix(".log") { try rig.disk.remove(path) }
+        guard case .failure(let error) = recover(rig.disk) else {
+            Issue.record("the log was not missed")
+            return
+        }
+        #expect(error.code == .damagedLog)
+    }
+
+    @Test func `D14: recovery reports how far it is`() throws {
+        let rig = try closedLog()
+        let directory = try DataDirectory.open(path: "/data", disk: rig.disk, entropy: SeededEntropy(seed: 1))
+        var last: RecoveryProgress?
+        _ = try WriteAheadLog.recover(in: directory, covered: .none, progress: { last = $0 }) { _, _ in }
+        #expect(try #require(last).doneBytes == last?.totalBytes)
+    }
+
+    private func overwrite(_ path: String, on disk: SimulatedDisk, with content: [UInt8]) throws {
+        try disk.remove(path)
+        let file = try disk.open(path, .create)
+        try content.withUnsafeBytes { try file.write($0, at: 0) }
+        try file.sync()
+        try disk.syncDirectory("/data/log-0")
+    }
+}

@@ -1,0 +1,166 @@
+import Testing
+import TopGunEnvironment
+import TopGunModel
+import TopGunSimulation
+
+@testable import TopGunStorage
+
+/// Full disks are waited for; failing disks end it.
+@Suite struct LogFailureTests {
+    @Test(arguments: 0..<16)
+    func `D01 B13: wherever the disk becomes full, nothing is lost and it goes on when there is room`(part: Int) throws
+    {
+        for extra in stride(from: part, to: 7000, by: 16 * 5) {
+            let rig = LogRig(seed: 3, segmentBytes: 2048)
+            rig.disk.faults.capacityBytes = 1024 + 2048 + Int64(extra)
+            try rig.start()
+            for group in 1...40 {
+                rig.append(1 + group % 3, loop: group % 2)
+                if group % 5 == 0 { rig.scheduler.run(forMillis: 1) }
+            }
+            rig.scheduler.run(forMillis: 1000)
+            #expect(rig.log?.state == .full, "capacity \(extra)")
+            #expect(rig.durable < 40)
+            #expect(rig.failures.all.isEmpty, "capacity \(extra): \(rig.failures.all)")
+
+            // What was completed survives a power cut now, and the rest arrives once there is room.
+            let copy = LogRig(seed: 4, segmentBytes: 2048, disk: rig.disk.copy(seed: 5))
+            copy.disk.faults.capacityBytes = nil
+            copy.disk.powerCut()
+            let numbers = try copy.start()
+            #expect(numbers.starts(with: rig.durableNumbers), "capacity \(extra)")
+            #expect(rig.allNumbers.starts(with: numbers), "capacity \(extra)")
+
+            rig.disk.faults.capacityBytes = nil
+            #expect(rig.run(untilDurable: 40), "capacity \(extra)")
+            rig.scheduler.run(forMillis: 1000)
+            #expect(rig.log?.state == .open)
+            rig.close()
+            #expect(try rig.start() == rig.allNumbers, "capacity \(extra)")
+        }
+    }
+
+    @Test func `D01: a disk that is full at the start gives a log that waits`() throws {
+        let rig = LogRig(seed: 3, segmentBytes: 4096)
+        rig.disk.faults.capacityBytes = 2000
+        try rig.start()
+        #expect(rig.log?.state == .full)
+        rig.append(3)
+        rig.scheduler.run(forMillis: 2000)
+        #expect(rig.durable == 0)
+        rig.disk.faults.capacityBytes = nil
+        #expect(rig.run(untilDurable: 1))
+        #expect(rig.log?.state == .open)
+    }
+
+    @Test func `D01: the log says full while a whole segment is still free`() throws {
+        let rig = LogRig(seed: 3, segmentBytes: 4096)
+        rig.disk.faults.capacityBytes = 1024 + 4096 * 2
+        try rig.start()
+        rig.append(1)
+        #expect(rig.run(untilDurable: 1))
+        rig.scheduler.run(forMillis: 10)
+        #expect(rig.log?.state == .open)
+        while rig.log?.state == .open {
+            rig.append(1)
+            rig.scheduler.run(forMillis: 1)
+        }
+        let durable = rig.durable
+        for _ in 0..<15 { rig.append(1) }
+        #expect(rig.run(untilDurable: durable + 15))
+    }
+
+    @Test(arguments: 0..<30)
+    func `D01 D03: a write that finds no room is tried again at the same place`(writes: Int) throws {
+        let rig = LogRig(seed: UInt64(writes), segmentBytes: 2048)
+        try rig.start()
+        rig.disk.faults.writeFailure = .noSpace
+        rig.disk.faults.writesUntilFailure = writes
+        for group in 1...25 {
+            rig.append(2)
+            if group % 3 == 0 { rig.scheduler.run(forMillis: 1) }
+        }
+        #expect(rig.run(untilDurable: 25))
+        #expect(rig.failures.all.isEmpty)
+        rig.disk.faults = SimulatedDisk.Faults()
+        rig.cutPower()
+        #expect(try rig.start() == rig.allNumbers)
+    }
+
+    @Test(arguments: 0..<30)
+    func `D02 B15: after a failed sync nothing completes any more`(syncs: Int) throws {
+        let rig = LogRig(seed: UInt64(syncs), segmentBytes: 2048)
+        try rig.start()
+        rig.disk.faults.syncsUntilFailure = syncs
+        for _ in 1...60 where rig.log?.state != .failed {
+            rig.append(2)
+            rig.scheduler.run(forMillis: 1)
+        }
+        let durable = rig.durable
+        #expect(rig.log?.state == .failed)
+        #expect(rig.failures.all.count == 1)
+        #expect(rig.failures.all.first?.cause?.operation == "fdatasync")
+        rig.append(1)
+        rig.scheduler.run(forMillis: 5000)
+        #expect(rig.durable == durable)
+        #expect(rig.failures.all.count == 1)
+
+        // Started again by hand: the page cache may pretend, so what is read must be brought to the disk anew.
+        rig.kill()
+        let numbers = try rig.start()
+        #expect(rig.adopt(numbers), "\(numbers)")
+        rig.cutPower()
+        #expect(try rig.start() == numbers)
+    }
+
+    @Test(arguments: 0..<20)
+    func `D03: a failed write ends it like a failed sync`(writes: Int) throws {
+        let rig = LogRig(seed: UInt64(writes), segmentBytes: 2048)
+        try rig.start()
+        rig.disk.faults.writesUntilFailure = writes
+        for _ in 1...60 {
+            rig.append(2)
+            rig.scheduler.run(forMillis: 1)
+        }
+        #expect(rig.log?.state == .failed)
+        #expect(rig.failures.all.count == 1)
+        rig.cutPower()
+        #expect(rig.adopt(try rig.start()))
+    }
+
+    @Test func `a group larger than a segment is written whole`() throws {
+        let rig = LogRig(seed: 5, segmentBytes: 2048)
+        try rig.start()
+        rig.append(1)
+        rig.append(3, valueBytes: 5000)
+        rig.append(1)
+        #expect(rig.run(untilDurable: 3))
+        rig.cutPower()
+        #expect(try rig.start() == rig.allNumbers)
+    }
+
+    @Test func `the clock bound is durable with the group that carries it`() throws {
+        let rig = LogRig(seed: 5, segmentBytes: 2048)
+        try rig.start()
+        rig.log?.raiseClockBound(to: 12_345)
+        rig.append(1)
+        #expect(rig.run(untilDurable: 1))
+        for group in 2...40 {
+            rig.append(1)
+            #expect(rig.run(untilDurable: group))
+        }
+        rig.cutPower()
+        try rig.start()
+        #expect(rig.recovered?.clockBound == 12_345)
+    }
+
+    @Test func `many waiting groups are made durable by one sync, and complete with one job per loop`() throws {
+        let rig = LogRig(seed: 5, segmentBytes: 1 << 16)
+        try rig.start()
+        for group in 0..<50 { rig.append(1, loop: group % 2) }
+        #expect(rig.run(untilDurable: 50))
+        #expect(rig.log?.statistics.syncs == 1)
+        #expect(rig.log?.statistics.groups == 50)
+        #expect(rig.log?.queuedBytes == 0)
+    }
+}
