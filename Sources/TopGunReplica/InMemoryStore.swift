@@ -24,7 +24,9 @@ package struct InMemoryStore: ReplicaStore, Sendable {
     package func identity() throws(StoreError) -> StoredIdentity? { stored }
 
     package func maps() throws(StoreError) -> [StoredMap] {
-        mapStates.values.sorted { $0.name < $1.name }
+        var known = mapStates
+        for name in records.keys where known[name] == nil { known[name] = StoredMap(name: name) }
+        return known.values.sorted { $0.name < $1.name }
     }
 
     package func entries(

@@ -73,9 +73,8 @@ extension ReplicaState {
         takeOut(slot)
         saving.retired.append(entry.id)
         if let write = entry.write, entry.level < .persisted {
-            let map = maps[Int(entry.ref.map)]
-            retiredWrites.insert(
-                write, id: entry.id, map: map.name, key: map.table.entries[Int(entry.ref.place)].key)
+            let (map, key) = name(of: entry.ref)
+            retiredWrites.insert(write, id: entry.id, map: map, key: key)
         }
         if pending != RecordTable.none {
             var isBaseKnown = true
@@ -97,16 +96,15 @@ extension ReplicaState {
     /// The servers refused a write for good: it is set aside, and the key shows again what they hold.
     mutating func refuse(_ slot: Int32, code: ByteString, _ now: ReplicaTime) {
         let entry = log[slot]
-        let map = maps[Int(entry.ref.map)]
-        let key = map.table.entries[Int(entry.ref.place)].key
+        let (map, key) = name(of: entry.ref)
         takeOut(slot)
         let refused = SetAsideOperation(
-            operation: StoredOperation(id: entry.id, map: map.name, key: key, record: entry.record), code: code)
+            operation: StoredOperation(id: entry.id, map: map, key: key, record: entry.record), code: code)
         setAsides.append(refused)
         saving.setAside.append(refused)
         effects.results.append(
             WriteResult(
-                write: entry.write, id: entry.id, map: map.name, key: key,
+                write: entry.write, id: entry.id, map: map, key: key,
                 outcome: .refused(code: code, losing: entry.record)))
         settleAfter(entry.ref, now)
         markUnsaved(entry.ref, .remote)
@@ -115,12 +113,11 @@ extension ReplicaState {
     /// This device could not store a write: it did not happen.
     mutating func undo(_ slot: Int32, _ error: StoreError, _ now: ReplicaTime) {
         let entry = log[slot]
-        let map = maps[Int(entry.ref.map)]
+        let (map, key) = name(of: entry.ref)
         takeOut(slot)
         effects.results.append(
             WriteResult(
-                write: entry.write, id: 0, map: map.name, key: map.table.entries[Int(entry.ref.place)].key,
-                outcome: .notStored(error, losing: entry.record)))
+                write: entry.write, id: 0, map: map, key: key, outcome: .notStored(error, losing: entry.record)))
         settleAfter(entry.ref, now)
     }
 

@@ -99,8 +99,7 @@ extension ReplicaState {
     }
 
     func name(of ref: EntryRef) -> (map: ByteString, key: ByteString) {
-        let map = maps[Int(ref.map)]
-        return (map.name, map.table.entries[Int(ref.place)].key)
+        (maps[Int(ref.map)].name, maps[Int(ref.map)].table.entries[Int(ref.place)].key)
     }
 }
 

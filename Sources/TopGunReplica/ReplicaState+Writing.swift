@@ -91,10 +91,9 @@ extension ReplicaState {
     }
 
     func frameBytes(of ref: EntryRef, _ record: LWWRecord) -> Int32 {
-        let map = maps[Int(ref.map)]
-        let key = map.table.entries[Int(ref.place)].key
+        let (map, key) = name(of: ref)
         return Int32(
-            truncatingIfNeeded: ReplicaLimits.operationFrameBytes + map.name.count + key.count
+            truncatingIfNeeded: ReplicaLimits.operationFrameBytes + map.count + key.count
                 + record.value.bytes.count + record.timestamp.node.count)
     }
 

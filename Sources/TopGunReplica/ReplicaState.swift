@@ -193,6 +193,11 @@ extension ReplicaState {
         return MapID(index: map)
     }
 
+    package func name(of map: MapID) -> ByteString {
+        maps[map.index].name
+    }
+
+    /// Whether everything that the store has of the map is here.
     package func isLoaded(_ map: MapID) -> Bool {
         maps.indices.contains(map.index) && maps[map.index].loading == .loaded
     }

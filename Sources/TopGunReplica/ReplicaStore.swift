@@ -9,7 +9,7 @@ package protocol ReplicaStore {
     /// What the replica is; `nil` in a store that was never written.
     mutating func identity() throws(StoreError) -> StoredIdentity?
 
-    /// Every map that the store knows, by name.
+    /// Every map that the store knows, those included that only have entries, ascending by name.
     mutating func maps() throws(StoreError) -> [StoredMap]
 
     /// At most `limit` entries of a map with keys above `key`, ascending by key bytes. Entries without a record are
@@ -25,7 +25,8 @@ package protocol ReplicaStore {
     mutating func setAside(after id: UInt64, limit: Int) throws(StoreError) -> [SetAsideOperation]
 
     /// What any process changed after `sequence`: at most `limit` entries in the order of their last change, removed
-    /// ones (without record) included, and at most `limit` operations with ids above `operation`.
+    /// ones (without record) included, and at most `limit` operations with ids above `operation`. Asked from `Int64.max`
+    /// on, it only tells the number of the last change.
     mutating func changes(
         since sequence: Int64, operationsAfter operation: UInt64, limit: Int
     ) throws(StoreError) -> StoreChanges

@@ -1,0 +1,139 @@
+import Testing
+import TopGunModel
+import TopGunReplica
+import TopGunWire
+
+@Suite struct WritingTests {
+    @Test func `a write is read at once, with no server and before the store has it`() throws {
+        let client = try TestClient()
+        let todos = try client.open("todos")
+        client.commitsAtOnce = false
+        let write = try client.set("a", 1, in: todos)
+        #expect(client.value("a", in: todos) == 1)
+        #expect(client.outcomes(of: write).isEmpty)
+        client.commit()
+        client.settle()
+        #expect(client.outcomes(of: write) == [.stored])
+        #expect(client.syncState == .connecting)
+    }
+
+    @Test func `operation, record and clock bound are one transaction`() throws {
+        let client = try TestClient()
+        let todos = try client.open("todos")
+        client.commitsAtOnce = false
+        try client.set("a", 1, in: todos)
+        let transaction = try #require(client.transaction)
+        #expect(transaction.newOperations.map(\.key) == ["a"])
+        #expect(transaction.entries.map(\.record) == transaction.newOperations.map(\.record))
+        let stamp = transaction.newOperations[0].record.timestamp
+        #expect(stamp.node == "client-a")
+        #expect(try #require(transaction.identity).clockBound >= stamp.millis)
+    }
+
+    @Test func `nothing is sent before the store has it (B20)`() throws {
+        let client = try TestClient()
+        let todos = try client.open("todos")
+        client.connect()
+        client.receive(.syncRoot(SyncRoot(mapName: "todos", rootHash: 0, timestamp: .server(0))))
+        client.commitsAtOnce = false
+        _ = client.takeSent()
+        try client.set("a", 1, in: todos)
+        #expect(client.takeSent().operations.isEmpty)
+        client.commit()
+        client.settle()
+        #expect(client.takeSent().operationIDs == [1])
+    }
+
+    @Test func `writes made while the store is busy share one transaction and one batch`() throws {
+        let client = try TestClient()
+        let todos = try client.open("todos")
+        client.connect()
+        client.commitsAtOnce = false
+        for value in 0..<10 { try client.set("k", value, in: todos) }
+        #expect(client.transactions.last?.newOperations.count == 1)
+        client.commit()
+        client.settle()
+        #expect(client.transactions.last?.newOperations.count == 9)
+        #expect(client.transactions.last?.entries.count == 1, "a key is written once, as it stands")
+        _ = client.takeSent()
+        client.commit()
+        client.settle()
+        #expect(client.takeSent().map { $0.operations.count } == [9])
+    }
+
+    @Test func `a removal is a tombstone, and a lifetime ends`() throws {
+        let client = try TestClient()
+        let todos = try client.open("todos")
+        client.state.watch(todos, true)
+        try client.set("a", 1, in: todos)
+        try client.remove("a", in: todos)
+        #expect(client.value("a", in: todos) == nil)
+        #expect(client.record("a", in: todos)?.isTombstone == true)
+        try client.set("b", 2, in: todos, ttlMillis: 1000)
+        #expect(client.value("b", in: todos) == 2)
+        client.changes = []
+        client.pass(999)
+        #expect(client.changes.isEmpty)
+        client.pass(10)
+        #expect(client.value("b", in: todos) == nil)
+        #expect(client.changes.map(\.key) == ["b"], "observers are told that it ended")
+    }
+
+    @Test func `names, keys and values have limits`() throws {
+        let client = try TestClient()
+        for name: ByteString in ["", "a:b", "_topgun_x", "__TopGun_y", ByteString([UInt8](repeating: 97, count: 300))] {
+            #expect(throws: ReplicaError(.badMapName)) { try client.open(name) }
+        }
+        let todos = try client.open("todos")
+        #expect(throws: ReplicaError(.keyTooLong)) {
+            try client.set(ByteString([UInt8](repeating: 97, count: 5000)), 1, in: todos)
+        }
+        #expect(throws: ReplicaError(.valueTooLarge)) {
+            _ = try client.state.set(
+                Payload([UInt8](repeating: 0, count: 2 << 20)), for: "a", in: todos, at: client.now)
+        }
+        #expect(throws: ReplicaError(.badLifetime)) { try client.set("a", 1, in: todos, ttlMillis: -1) }
+        #expect(client.pendingCount == 0)
+    }
+
+    @Test func `stamps strictly grow over a restart, even when the wall clock was set back (K04)`() throws {
+        let client = try TestClient()
+        let todos = try client.open("todos")
+        try client.set("a", 1, in: todos)
+        let before = try #require(client.record("a", in: todos)).timestamp
+        let back = ReplicaTime(wallMillis: client.now.wallMillis - 3_600_000, steadyMillis: 5)
+        let again = try TestClient(store: client.store, now: back)
+        let map = try again.open("todos")
+        #expect(again.value("a", in: map) == 1)
+        try again.set("a", 2, in: map)
+        let after = try #require(again.record("a", in: map)).timestamp
+        #expect(after > before)
+        #expect(after.node == before.node)
+    }
+
+    @Test func `the value seen never goes back behind an own write, whatever stamp stands there`() throws {
+        let client = try TestClient()
+        let todos = try client.open("todos")
+        client.connect()
+        let ahead = LWWRecord(
+            value: .int(1), timestamp: Timestamp(millis: client.now.wallMillis + 86_400_000, counter: 0, node: "x"))
+        client.receive(.event(ServerEvent(mapName: "todos", kind: .put, key: "a", record: ahead)))
+        #expect(client.value("a", in: todos) == 1)
+        try client.set("a", 2, in: todos)
+        #expect(client.value("a", in: todos) == 2)
+        try client.set("b", 3, in: todos)
+    }
+}
+
+extension Timestamp {
+    /// A stamp of a server, some time after the start of the tests.
+    static func server(_ millis: Int64, node: ByteString = "srv-1") -> Timestamp {
+        Timestamp(millis: TestClient.start.wallMillis + millis, counter: 0, node: node)
+    }
+}
+
+extension LWWRecord {
+    static func server(_ value: Int, _ millis: Int64, node: ByteString = "srv-1") -> LWWRecord {
+        LWWRecord(value: .int(value), timestamp: .server(millis, node: node))
+    }
+}
