@@ -113,7 +113,8 @@ let package = Package(
         .testTarget(
             name: "TopGunQueryTests", dependencies: ["TopGunQuery", "TopGunModel", "GoldenVectors"],
             swiftSettings: house),
-        .testTarget(name: "TopGunWireTests", dependencies: ["TopGunWire", "TopGunModel"], swiftSettings: house),
+        .testTarget(
+            name: "TopGunWireTests", dependencies: ["TopGunWire", "TopGunModel", "GoldenVectors"], swiftSettings: house),
         .testTarget(
             name: "TopGunPartitionTests", dependencies: ["TopGunPartition", "TopGunModel", "TopGunQuery"],
             swiftSettings: house),
@@ -128,7 +129,7 @@ let package = Package(
             name: "TopGunServerTests",
             dependencies: [
                 "TopGunServer", "TopGunWire", "TopGunModel", "TopGunStorage", "TopGunEnvironment", "TopGunSimulation",
-                "TopGunPartition", .nioCore, .nioPosix, .logging,
+                "TopGunPartition", .crypto, .logging, .nioCore, .nioHTTP1, .nioPosix, .serviceLifecycle,
             ],
             swiftSettings: house),
         .testTarget(

@@ -188,7 +188,7 @@ extension OperationWalk {
                     continue
                 }
                 operation.node = node
-                isBad = isBad || node.count > WireLimits.nodeBytesMax || !isPlainText(node) || hasColon(node)
+                isBad = isBad || !isNodeID(node)
             default: try reader.skipAny()
             }
         }
@@ -319,11 +319,6 @@ extension OperationWalk {
 @inline(__always)
 private func isNil(_ value: UnsafeRawBufferPointer) -> Bool {
     value.count == 1 && value[0] == 0xc0
-}
-
-private func hasColon(_ text: UnsafeRawBufferPointer) -> Bool {
-    for byte in text where byte == UInt8(ascii: ":") { return true }
-    return false
 }
 
 /// The one byte `0xc0`, for removals whose frame has no nil to point at.

@@ -19,17 +19,22 @@ package struct MessagePackReader {
 
     package let bytes: UnsafeRawBufferPointer
     /// Where the next value begins; moved by every read.
-    package private(set) var offset: Int
+    @inlinable
+    package var offset: Int { place }
+    @usableFromInline var place: Int
 
+    @inlinable
     package init(_ bytes: UnsafeRawBufferPointer, offset: Int = 0) {
         self.bytes = bytes
-        self.offset = min(max(offset, 0), bytes.count)
+        self.place = min(max(offset, 0), bytes.count)
     }
 
-    package var isAtEnd: Bool { offset == bytes.count }
+    @inlinable
+    package var isAtEnd: Bool { place == bytes.count }
 
     /// What is left.
-    package var remaining: Int { bytes.count &- offset }
+    @inlinable
+    package var remaining: Int { bytes.count &- place }
 }
 
 // MARK: - Kinds and containers
@@ -52,13 +57,15 @@ extension MessagePackReader {
     }
 
     /// Steps over a nil if one stands here.
+    @inlinable
     package mutating func tryReadNil() -> Bool {
-        guard offset < bytes.count, bytes[offset] == 0xc0 else { return false }
-        offset &+= 1
+        guard place < bytes.count, bytes[place] == 0xc0 else { return false }
+        place &+= 1
         return true
     }
 
     /// Reads the head of a map: how many pairs follow. Never more than the bytes that are left could hold.
+    @inlinable
     package mutating func readMapCount() throws(MessagePackError) -> Int {
         let head = try head()
         if head & 0xf0 == 0x80 { return try enter(count: Int(head & 0x0f), headBytes: 1, bytesPerElement: 2) }
@@ -70,6 +77,7 @@ extension MessagePackReader {
     }
 
     /// Reads the head of an array: how many elements follow. Never more than the bytes that are left could hold.
+    @inlinable
     package mutating func readArrayCount() throws(MessagePackError) -> Int {
         let head = try head()
         if head & 0xf0 == 0x90 { return try enter(count: Int(head & 0x0f), headBytes: 1, bytesPerElement: 1) }
@@ -87,10 +95,10 @@ extension MessagePackReader {
     package mutating func readBool() throws(MessagePackError) -> Bool {
         switch try head() {
         case 0xc2:
-            offset &+= 1
+            place &+= 1
             return false
         case 0xc3:
-            offset &+= 1
+            place &+= 1
             return true
         default: throw .wrongKind
         }
@@ -100,11 +108,12 @@ extension MessagePackReader {
     ///
     /// The official client writes whole numbers beyond 32 bits as floats (protocol.md 1.3). What has a fraction, is not
     /// finite or does not fit is ``MessagePackError/notAnInteger``.
+    @inlinable
     package mutating func readInteger() throws(MessagePackError) -> Int64 {
         let head = try head()
         switch head {
         case 0x00...0x7f, 0xe0...0xff:
-            offset &+= 1
+            place &+= 1
             return Int64(Int8(bitPattern: head))
         case 0xcc: return Int64(try fixed(UInt8.self))
         case 0xcd: return Int64(try fixed(UInt16.self))
@@ -114,15 +123,15 @@ extension MessagePackReader {
         case 0xd2: return Int64(try fixed(Int32.self))
         case 0xd3: return try fixed(Int64.self)
         case 0xcb, 0xca, 0xcf:
-            let start = offset
+            let start = place
             let whole: Int64? =
                 switch head {
-                case 0xcb: Int64(exactly: Double(bitPattern: try fixed(UInt64.self)))
-                case 0xca: Int64(exactly: Float(bitPattern: try fixed(UInt32.self)))
+                case 0xcb: Int64(whole: Double(bitPattern: try fixed(UInt64.self)))
+                case 0xca: Int64(whole: Double(Float(bitPattern: try fixed(UInt32.self))))
                 default: Int64(exactly: try fixed(UInt64.self))
                 }
             guard let whole else {
-                offset = start
+                place = start
                 throw .notAnInteger
             }
             return whole
@@ -133,9 +142,9 @@ extension MessagePackReader {
     /// Reads an unsigned number of up to 64 bits; otherwise as ``readInteger()``.
     package mutating func readUnsigned() throws(MessagePackError) -> UInt64 {
         if try head() == 0xcf { return try fixed(UInt64.self) }
-        let start = offset
+        let start = place
         guard let unsigned = UInt64(exactly: try readInteger()) else {
-            offset = start
+            place = start
             throw .notAnInteger
         }
         return unsigned
@@ -152,6 +161,7 @@ extension MessagePackReader {
     }
 
     /// Reads a string and returns its bytes, whatever they hold; ``readText()`` is the checked way.
+    @inlinable
     package mutating func readString() throws(MessagePackError) -> UnsafeRawBufferPointer {
         let head = try head()
         if head & 0xe0 == 0xa0 { return try view(count: Int(head & 0x1f), headBytes: 1) }
@@ -165,10 +175,10 @@ extension MessagePackReader {
 
     /// Reads a string that must be well-formed UTF-8.
     package mutating func readText() throws(MessagePackError) -> UnsafeRawBufferPointer {
-        let start = offset
+        let start = place
         let text = try readString()
         guard isUTF8(text) else {
-            offset = start
+            place = start
             throw .notUTF8
         }
         return text
@@ -195,20 +205,20 @@ extension MessagePackReader {
     package mutating func skipValue(
         depthLimit: Int = ModelLimits.valueDepthMax
     ) throws(MessagePackError) -> UnsafeRawBufferPointer {
-        let start = offset
+        let start = place
         do throws(MessagePackError) {
             let inside = try stepOver()
             if inside > 0 { try stepOverContent(of: inside, depthLimit: depthLimit) }
         } catch {
-            offset = start
+            place = start
             throw error
         }
-        return UnsafeRawBufferPointer(rebasing: bytes[start..<offset])
+        return UnsafeRawBufferPointer(rebasing: bytes[start..<place])
     }
 
     /// Steps over one value however deep it nests, without a stack: for what nobody is going to look into.
     package mutating func skipValueOfAnyDepth() throws(MessagePackError) {
-        let start = offset
+        let start = place
         do throws(MessagePackError) {
             var left = 1
             while left > 0 {
@@ -217,7 +227,7 @@ extension MessagePackReader {
                 left &+= try stepOver() &- 1
             }
         } catch {
-            offset = start
+            place = start
             throw error
         }
     }
@@ -251,7 +261,7 @@ extension MessagePackReader {
     private mutating func stepOver() throws(MessagePackError) -> Int {
         let head = try head()
         switch head {
-        case 0x00...0x7f, 0xe0...0xff, 0xc0, 0xc2, 0xc3: offset &+= 1
+        case 0x00...0x7f, 0xe0...0xff, 0xc0, 0xc2, 0xc3: place &+= 1
         case 0xa0...0xbf: try skip(1 &+ Int(head & 0x1f))
         case 0x80...0x8f, 0xde, 0xdf: return try readMapCount() &* 2
         case 0x90...0x9f, 0xdc, 0xdd: return try readArrayCount()
@@ -278,28 +288,31 @@ extension MessagePackReader {
 // MARK: - Steps
 
 extension MessagePackReader {
+    @inlinable
     @inline(__always)
-    private func head() throws(MessagePackError) -> UInt8 {
-        guard offset < bytes.count else { throw .truncated }
-        return bytes[offset]
+    func head() throws(MessagePackError) -> UInt8 {
+        guard place < bytes.count else { throw .truncated }
+        return bytes[place]
     }
 
+    @inlinable
     @inline(__always)
-    private mutating func skip(_ count: Int) throws(MessagePackError) {
+    mutating func skip(_ count: Int) throws(MessagePackError) {
         guard count <= remaining else { throw .truncated }
-        offset &+= count
+        place &+= count
     }
 
     /// The big-endian length of `width` bytes behind the head; never negative and never more than there are bytes.
+    @inlinable
     @inline(__always)
-    private func length(width: Int) throws(MessagePackError) -> Int {
+    func length(width: Int) throws(MessagePackError) -> Int {
         guard remaining > width else { throw .truncated }
-        let place = offset &+ 1
+        let start = place &+ 1
         let declared: UInt32 =
             switch width {
-            case 1: UInt32(bytes[place])
-            case 2: UInt32(UInt16(bigEndian: bytes.loadUnaligned(fromByteOffset: place, as: UInt16.self)))
-            default: UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: place, as: UInt32.self))
+            case 1: UInt32(bytes[start])
+            case 2: UInt32(UInt16(bigEndian: bytes.loadUnaligned(fromByteOffset: start, as: UInt16.self)))
+            default: UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: start, as: UInt32.self))
             }
         // Where `Int` has 32 bits the largest lengths turn negative.
         let length = Int(truncatingIfNeeded: declared)
@@ -308,28 +321,44 @@ extension MessagePackReader {
     }
 
     /// Steps over the head of a container and checks that its elements can be there at all.
+    @inlinable
     @inline(__always)
-    private mutating func enter(count: Int, headBytes: Int, bytesPerElement: Int) throws(MessagePackError) -> Int {
+    mutating func enter(count: Int, headBytes: Int, bytesPerElement: Int) throws(MessagePackError) -> Int {
         guard count <= (remaining &- headBytes) / bytesPerElement else { throw .truncated }
-        offset &+= headBytes
+        place &+= headBytes
         return count
     }
 
     /// Steps over a head and the `count` bytes behind it, which are returned.
+    @inlinable
     @inline(__always)
-    private mutating func view(count: Int, headBytes: Int) throws(MessagePackError) -> UnsafeRawBufferPointer {
+    mutating func view(count: Int, headBytes: Int) throws(MessagePackError) -> UnsafeRawBufferPointer {
         guard count <= remaining &- headBytes else { throw .truncated }
-        let start = offset &+ headBytes
-        offset = start &+ count
-        return UnsafeRawBufferPointer(rebasing: bytes[start..<offset])
+        let start = place &+ headBytes
+        place = start &+ count
+        return UnsafeRawBufferPointer(rebasing: bytes[start..<place])
     }
 
+    @inlinable
     @inline(__always)
-    private mutating func fixed<Number: FixedWidthInteger>(_: Number.Type) throws(MessagePackError) -> Number {
+    mutating func fixed<Number: FixedWidthInteger>(_: Number.Type) throws(MessagePackError) -> Number {
         let width = MemoryLayout<Number>.size
         guard remaining > width else { throw .truncated }
-        let number = bytes.loadUnaligned(fromByteOffset: offset &+ 1, as: Number.self)
-        offset &+= 1 &+ width
+        let number = bytes.loadUnaligned(fromByteOffset: place &+ 1, as: Number.self)
+        place &+= 1 &+ width
         return Number(bigEndian: number)
+    }
+}
+
+extension Int64 {
+    /// The same number, if it is whole and fits. Unlike `init(exactly:)` it needs no rounding function of the C library,
+    /// which a browser does not have.
+    @inlinable
+    @inline(__always)
+    package init?(whole number: Double) {
+        guard number >= -0x1p63, number < 0x1p63 else { return nil }
+        let integer = Int64(number)
+        guard Double(integer) == number else { return nil }
+        self = integer
     }
 }

@@ -59,7 +59,7 @@ extension MessagePackWriter {
     /// Writes a number as protocol fields carry it: an integer where it is whole and JavaScript can hold it, otherwise a
     /// `float64`. Negative zero stays a float.
     package func write(number: Double) {
-        if let whole = Int64(exactly: number), whole.magnitude <= UInt64(ModelLimits.millisMax),
+        if let whole = Int64(whole: number), whole.magnitude <= UInt64(ModelLimits.millisMax),
             whole != 0 || number.sign == .plus
         {
             write(whole)

@@ -73,23 +73,29 @@ extension MessagePackReader {
 
 /// Whether a name or key may be stored: well-formed UTF-8 without NUL, which PostgreSQL's texts cannot hold.
 ///
-/// Eight ASCII bytes at a time; what is not ASCII takes the long way.
+/// Eight ASCII bytes at a time, the last eight overlapping what was seen; what is not ASCII takes the long way.
 @inline(__always)
 func isPlainText(_ text: UnsafeRawBufferPointer) -> Bool {
-    let highBits: UInt64 = 0x8080_8080_8080_8080
-    let lowBits: UInt64 = 0x0101_0101_0101_0101
+    guard text.count >= 8 else { return isPlainShortText(text) }
+    var found: UInt64 = 0
     var index = 0
-    while index &+ 8 <= text.count {
-        let word = text.loadUnaligned(fromByteOffset: index, as: UInt64.self)
-        // A byte is above 0x7f, or it is zero and borrows from above.
-        if (word | (word &- lowBits)) & highBits != 0 { return isPlainTextSlowly(text) }
+    while index < text.count &- 8 {
+        found |= unusual(text.loadUnaligned(fromByteOffset: index, as: UInt64.self))
         index &+= 8
     }
-    while index < text.count {
-        let byte = text[index]
-        if byte == 0 || byte > 0x7f { return isPlainTextSlowly(text) }
-        index &+= 1
-    }
+    found |= unusual(text.loadUnaligned(fromByteOffset: text.count &- 8, as: UInt64.self))
+    return found == 0 || isPlainTextSlowly(text)
+}
+
+/// Not zero if a byte is above 0x7f, or zero and so borrows from above.
+@inline(__always)
+private func unusual(_ word: UInt64) -> UInt64 {
+    (word | (word &- 0x0101_0101_0101_0101)) & 0x8080_8080_8080_8080
+}
+
+@inline(__always)
+private func isPlainShortText(_ text: UnsafeRawBufferPointer) -> Bool {
+    for byte in text where byte == 0 || byte > 0x7f { return isPlainTextSlowly(text) }
     return true
 }
 
@@ -97,4 +103,22 @@ func isPlainText(_ text: UnsafeRawBufferPointer) -> Bool {
 private func isPlainTextSlowly(_ text: UnsafeRawBufferPointer) -> Bool {
     for byte in text where byte == 0 { return false }
     return isUTF8(text)
+}
+
+/// Whether a node id is one: plain text, not too long, without the colon that separates the parts of a stamp.
+@inline(__always)
+func isNodeID(_ node: UnsafeRawBufferPointer) -> Bool {
+    guard node.count <= WireLimits.nodeBytesMax, isPlainText(node) else { return false }
+    var index = 0
+    while index &+ 8 <= node.count {
+        // Zero exactly where there is a colon; a borrow may add false positives above one, never hide it.
+        let word = node.loadUnaligned(fromByteOffset: index, as: UInt64.self) ^ 0x3a3a_3a3a_3a3a_3a3a
+        if (word &- 0x0101_0101_0101_0101) & ~word & 0x8080_8080_8080_8080 != 0 { return false }
+        index &+= 8
+    }
+    while index < node.count {
+        if node[index] == UInt8(ascii: ":") { return false }
+        index &+= 1
+    }
+    return true
 }
