@@ -23,6 +23,7 @@ extension GroupState {
                     let count = min(PartitionLimits.passOperations, operations.count - start)
                     prepare(base + start, count: count, nameSpace: nameSpace, wallMillis: wallMillis)
                     passes.touch(base + start, count: count, states: partitions.states)
+                    prepareItems(base + start, count: count)
                     merge(base + start, count: count, frame, into: outcomes.baseAddress! + start)
                     start += count
                 }
@@ -66,6 +67,7 @@ extension GroupState {
                 nodes.isName(operation.pointee.node, at: passes.lastNode)
                     || findNode(operation.pointee.node, or: prepared)
             else { continue }
+            prepared.pointee.mixed = 0
             prepared.pointee.map = passes.lastMap
             prepared.pointee.node = passes.lastNode
             prepared.pointee.partition = Int32(truncatingIfNeeded: partition)
@@ -144,6 +146,40 @@ extension GroupState {
     }
 }
 
+// MARK: - Merkle items
+
+extension GroupState {
+    /// Takes the items of the new records ahead where maps have leaves, four at a time; what is left over is taken when it
+    /// is stored.
+    @inline(__always)
+    private func prepareItems(_ operations: UnsafePointer<OperationView>, count: Int) {
+        var quad = LeafItem.Quad()
+        var waiting = (0, 0, 0)
+        for index in 0..<count {
+            let prepared = passes.prepared + index
+            guard prepared.pointee.verdict == .merge,
+                maps.cells[Int(prepared.pointee.map)].leavesBuilt > prepared.pointee.partition
+            else { continue }
+            let operation = operations + index
+            quad.add(
+                LeafItem.beforeNode(
+                    operation.pointee.keyHash, operation.pointee.millis, operation.pointee.counter),
+                node: operation.pointee.node)
+            switch quad.count {
+            case 1: waiting.0 = index
+            case 2: waiting.1 = index
+            case 3: waiting.2 = index
+            default:
+                guard let mixed = quad.finish() else { continue }
+                passes.prepared[waiting.0].mixed = mixed.0
+                passes.prepared[waiting.1].mixed = mixed.1
+                passes.prepared[waiting.2].mixed = mixed.2
+                prepared.pointee.mixed = mixed.3
+            }
+        }
+    }
+}
+
 // MARK: - Last pass
 
 extension GroupState {
@@ -200,7 +236,8 @@ extension GroupState {
             hash: prepared.pointee.hash, keyHash: operation.pointee.keyHash, map: prepared.pointee.map,
             node: prepared.pointee.node, counter: operation.pointee.counter, millis: operation.pointee.millis,
             ttlMillis: operation.pointee.ttlMillis, kind: StoredRecord.Kind.lww.rawValue, key: operation.pointee.key,
-            tail: UnsafeRawBufferPointer(start: nil, count: 0), value: operation.pointee.value)
+            tail: UnsafeRawBufferPointer(start: nil, count: 0), value: operation.pointee.value,
+            mixed: prepared.pointee.mixed)
         let partition = Int(prepared.pointee.partition)
         let place = partitions.states[partition].table.find(
             hash: incoming.hash, map: incoming.map, key: incoming.key)

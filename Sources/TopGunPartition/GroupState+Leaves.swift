@@ -10,22 +10,60 @@ extension GroupState {
         let leaves = cell.pointee.leaves ?? LeafIndex()
         cell.pointee.leaves = leaves
         var left = records
-        var touched: UInt64 = 0
         while Int(cell.pointee.leavesBuilt) < PartitionID.count, left > 0 {
             let table = partitions.states[Int(cell.pointee.leavesBuilt)].table
-            for slot in 0..<table.capacity {
-                touched ^= table.touchAhead(of: slot)
-                guard let block = table.block(at: slot), block.map == map.rawValue else { continue }
-                let mixed = LeafItem.mixed(
-                    keyHash: block.keyHash, key: block.key, millis: block.millis, counter: block.counter,
-                    node: nodes[block.node])
-                leaves.add(block, mixed: mixed)
-            }
+            add(table, of: map.rawValue, to: leaves)
             left -= table.count
             cell.pointee.leavesBuilt += 1
         }
-        keepAlive(touched)
         return Int(cell.pointee.leavesBuilt) == PartitionID.count
+    }
+
+    private func add(_ table: RecordTable, of map: UInt32, to leaves: LeafIndex) {
+        var quad = LeafItem.Quad()
+        var waiting: (RecordBlock?, RecordBlock?, RecordBlock?) = (nil, nil, nil)
+        var touched: UInt64 = 0
+        for slot in 0..<table.capacity {
+            touched ^= table.touchAhead(of: slot)
+            guard let block = table.block(at: slot), block.map == map else { continue }
+            let before = quad.count
+            quad.add(LeafItem.beforeNode(block.keyHash, block.millis, block.counter), node: nodes[block.node])
+            // Those that wait were dropped for a node id of another length.
+            if quad.count <= before { addEach(waiting, before, to: leaves) }
+            switch quad.count {
+            case 1: waiting.0 = block
+            case 2: waiting.1 = block
+            case 3: waiting.2 = block
+            default:
+                guard let mixed = quad.finish(), let first = waiting.0, let second = waiting.1, let third = waiting.2
+                else {
+                    addEach(waiting, 3, to: leaves)
+                    addOne(block, to: leaves)
+                    continue
+                }
+                leaves.add(first, mixed: mixed.0)
+                leaves.add(second, mixed: mixed.1)
+                leaves.add(third, mixed: mixed.2)
+                leaves.add(block, mixed: mixed.3)
+            }
+        }
+        addEach(waiting, quad.count, to: leaves)
+        keepAlive(touched)
+    }
+
+    private func addEach(
+        _ blocks: (RecordBlock?, RecordBlock?, RecordBlock?), _ count: Int, to leaves: LeafIndex
+    ) {
+        if count > 0, let block = blocks.0 { addOne(block, to: leaves) }
+        if count > 1, let block = blocks.1 { addOne(block, to: leaves) }
+        if count > 2, let block = blocks.2 { addOne(block, to: leaves) }
+    }
+
+    private func addOne(_ block: RecordBlock, to leaves: LeafIndex) {
+        let mixed = LeafItem.mixed(
+            keyHash: block.keyHash, key: block.key, millis: block.millis, counter: block.counter,
+            node: nodes[block.node])
+        leaves.add(block, mixed: mixed)
     }
 
     private func completeLeaves(of map: MapID) -> LeafIndex {

@@ -64,7 +64,8 @@ extension GroupState {
 
     @inline(__always)
     private func mixedItem(_ incoming: Incoming) -> UInt32 {
-        LeafItem.mixed(
+        if incoming.mixed != 0 { return incoming.mixed }
+        return LeafItem.mixed(
             keyHash: incoming.keyHash, key: incoming.key, millis: incoming.millis, counter: incoming.counter,
             node: nodes[incoming.node])
     }

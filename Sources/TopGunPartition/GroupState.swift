@@ -21,6 +21,10 @@ package final class GroupState {
     /// What became of each operation of the last `apply`, in its order.
     package internal(set) var outcomes: [Outcome] = []
     /// The records to log, appended in order of change by `apply` and `expire`.
+    ///
+    /// Its exclusivity is not checked at run time, which every write would pay for: nothing holds an access to it across a
+    /// call.
+    @exclusivity(unchecked)
     package internal(set) var log = ByteSink(capacity: 65_536)
     /// Changes of watched maps since the last `takeLog`, in order.
     package internal(set) var changes: [Change] = []
@@ -39,6 +43,8 @@ package final class GroupState {
     let partitions = PartitionStates()
     /// The number of the clock's own node id.
     let ownNode: UInt32
+    /// Not checked for the same reason.
+    @exclusivity(unchecked)
     var passes = Passes()
     var restamps = RestampMemory()
     /// Bit per node: whether a stamp of it was ever replaced.

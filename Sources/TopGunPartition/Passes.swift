@@ -13,6 +13,8 @@ struct Passes {
         var map: UInt32 = 0
         var node: UInt32 = 0
         var partition: Int32 = 0
+        /// The mixed Merkle item of the new record, or 0 where it is not needed or not taken ahead.
+        var mixed: UInt32 = 0
         var verdict = Verdict.merge
         var refusal = Refusal.badRequest
     }

@@ -154,6 +154,8 @@ struct Incoming {
     var key: UnsafeRawBufferPointer
     var tail: UnsafeRawBufferPointer
     var value: UnsafeRawBufferPointer
+    /// Its mixed Merkle item, where that was taken ahead; 0 means that it was not.
+    var mixed: UInt32 = 0
 
     @inline(__always) var isTombstone: Bool { value.count == 1 && value[0] == 0xc0 }
 }
