@@ -61,5 +61,7 @@ extension GroupState {
             let isAccepted = accept(incoming, at: place, in: partition, author: 0, wallMillis: wallMillis)
             precondition(isAccepted, "a removal of a stored record is always taken")
         }
+        // Within the wall now, but the wall may go back, and then no stamp of ours may be older than this one.
+        observeStored(millis: end, counter: 0)
     }
 }

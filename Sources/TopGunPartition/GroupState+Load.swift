@@ -61,14 +61,17 @@ extension GroupState {
     }
 
     private func observe(_ record: StoredRecord) throws(PartitionError) {
-        guard
-            record.millis < 0 || record.millis > clock.millis
-                || record.millis == clock.millis && record.counter > clock.counter
-        else { return }
+        guard record.millis >= 0, record.millis <= ModelLimits.millisMax else { throw PartitionError(code: .malformed) }
+        observeStored(millis: record.millis, counter: record.counter)
+    }
+
+    /// Keeps the clock above a stamp that is stored here: a stamp that we give out wins over every record there is.
+    func observeStored(millis: Int64, counter: UInt32) {
+        guard millis > clock.millis || millis == clock.millis && counter > clock.counter else { return }
         do {
-            try clock.observe(millis: record.millis, counter: record.counter, wallMillis: 0, from: .trusted)
+            try clock.observe(millis: millis, counter: counter, wallMillis: 0, from: .trusted)
         } catch {
-            throw PartitionError(code: .malformed)
+            preconditionFailure("a stamp in range is trusted")
         }
     }
 

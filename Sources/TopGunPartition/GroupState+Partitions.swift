@@ -56,7 +56,8 @@ extension GroupState {
     ) -> CheckpointCursor? {
         let table = partitions.states[partition.index].table
         var at = cursor ?? CheckpointCursor(generation: table.generation, slot: 0, restamp: 0)
-        let end = sink.count + max(bytesLimit, 1)
+        let (sum, overflow) = sink.count.addingReportingOverflow(max(bytesLimit, 1))
+        let end = overflow ? .max : sum
         if at.slot != .max {
             if at.generation != table.generation {
                 at = CheckpointCursor(generation: table.generation, slot: 0, restamp: 0)

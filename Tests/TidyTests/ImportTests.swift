@@ -10,7 +10,7 @@ import Testing
         "TopGunQuery": ["TopGunModel"],
         "TopGunWire": ["TopGunModel", "TopGunQuery"],
         "TopGunReplica": ["TopGunModel", "TopGunQuery", "TopGunWire"],
-        "TopGunPartition": ["TopGunModel", "TopGunQuery", "Collections"],
+        "TopGunPartition": ["TopGunModel", "TopGunQuery", "Collections", "HeapModule"],
         "TopGunEnvironment": nio.union(["Glibc", "Darwin", "Musl", "Foundation"]),
         "TopGunStorage": ["TopGunModel", "TopGunEnvironment"],
         "TopGunSimulation": ["TopGunModel", "TopGunEnvironment", "NIOCore"],

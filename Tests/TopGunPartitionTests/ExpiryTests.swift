@@ -106,4 +106,18 @@ import TopGunPartition
         }
         #expect(group.expiryQueueCount <= 1_200)
     }
+
+    /// K04: the wall steps back after a lifetime ended; what we stamp then still wins over the removal.
+    @Test func `a stamp given out after an expiry is later than the removal`() {
+        let group = group()
+        group.apply([Write(key: "k", value: [1], millis: 1_000, ttlMillis: 50_000)], wall: 1_000)
+        #expect(group.expire(wallMillis: 100_000, limit: 1) == 1)
+        let outcome = group.apply([Write(key: "k", value: [2], millis: 900_000)], wall: 2_000)[0]
+        guard case .restamped(let millis, _) = outcome else {
+            Issue.record("\(outcome)")
+            return
+        }
+        #expect(millis >= 51_000)
+        #expect(group.stored("k")?.value == Payload([2]))
+    }
 }
