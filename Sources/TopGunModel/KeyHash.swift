@@ -44,9 +44,16 @@ package enum KeyHash {
 /// Every piece must be whole UTF-8. Bytes that are not UTF-8 count as U+FFFD one by one: the hash is then still the
 /// same everywhere, though no text has it.
 package struct KeyHasher {
-    package private(set) var hash = KeyHash.offsetBasis
+    package private(set) var hash: UInt32
 
-    package init() {}
+    package init() {
+        hash = KeyHash.offsetBasis
+    }
+
+    /// Goes on behind a text whose hash is known.
+    package init(continuing hash: UInt32) {
+        self.hash = hash
+    }
 
     package mutating func update(_ utf8: UnsafeRawBufferPointer) {
         guard let base = utf8.baseAddress else { return }

@@ -79,10 +79,10 @@ extension LWWMap {
     package mutating func store(_ record: LWWRecord, for key: ByteString) {
         let keyHash = KeyHash.of(key)
         if let old = records.updateValue(record, forKey: key) {
-            tree.remove(item: old.merkleItem(key: key), keyHash: keyHash)
+            tree.remove(item: old.merkleItem(keyHash: keyHash), keyHash: keyHash)
             if old.isTombstone { tombstoneCount -= 1 }
         }
-        tree.add(item: record.merkleItem(key: key), keyHash: keyHash)
+        tree.add(item: record.merkleItem(keyHash: keyHash), keyHash: keyHash)
         if record.isTombstone { tombstoneCount += 1 }
     }
 
@@ -90,7 +90,8 @@ extension LWWMap {
     @discardableResult
     package mutating func forget(_ key: ByteString) -> LWWRecord? {
         guard let old = records.removeValue(forKey: key) else { return nil }
-        tree.remove(item: old.merkleItem(key: key), keyHash: KeyHash.of(key))
+        let keyHash = KeyHash.of(key)
+        tree.remove(item: old.merkleItem(keyHash: keyHash), keyHash: keyHash)
         if old.isTombstone { tombstoneCount -= 1 }
         return old
     }

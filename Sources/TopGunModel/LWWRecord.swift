@@ -31,12 +31,14 @@ package struct LWWRecord: Hashable, Sendable {
     }
 
     /// The record's item in the Merkle tree of its map.
-    package func merkleItem(key: ByteString) -> UInt32 {
-        key.bytes.withUnsafeBytes { key in
-            timestamp.node.bytes.withUnsafeBytes { node in
-                MerkleTree32.item(key: key, millis: timestamp.millis, counter: timestamp.counter, node: node)
-            }
+    package func merkleItem(keyHash: UInt32) -> UInt32 {
+        timestamp.node.bytes.withUnsafeBytes { node in
+            MerkleTree32.item(keyHash: keyHash, millis: timestamp.millis, counter: timestamp.counter, node: node)
         }
+    }
+
+    package func merkleItem(key: ByteString) -> UInt32 {
+        merkleItem(keyHash: KeyHash.of(key))
     }
 }
 

@@ -42,8 +42,14 @@ extension MerkleTree32 {
     package static func item(
         key: UnsafeRawBufferPointer, millis: Int64, counter: UInt32, node: UnsafeRawBufferPointer
     ) -> UInt32 {
-        var hasher = KeyHasher()
-        hasher.update(key)
+        item(keyHash: KeyHash.of(key), millis: millis, counter: counter, node: node)
+    }
+
+    /// The same from the hash of the key, which is the hash of the text so far.
+    package static func item(
+        keyHash: UInt32, millis: Int64, counter: UInt32, node: UnsafeRawBufferPointer
+    ) -> UInt32 {
+        var hasher = KeyHasher(continuing: keyHash)
         hasher.update(ascii: UInt8(ascii: ":"))
         hasher.update(decimal: millis)
         hasher.update(ascii: UInt8(ascii: ":"))

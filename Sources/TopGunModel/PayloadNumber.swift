@@ -27,7 +27,7 @@ package enum PayloadNumber: Equatable, Sendable {
         switch self {
         case .integer(let number): number
         case .unsigned: nil
-        case .double(let number): Int64(exactly: number)
+        case .double(let number): Int64(whole: number)
         }
     }
 
@@ -52,12 +52,13 @@ package enum PayloadNumber: Equatable, Sendable {
     /// Compares a double with an integer of either kind by the whole part, then by what is left of it.
     private static func compare(_ left: Double, _ right: PayloadNumber) -> VersionOrder.Result? {
         guard !left.isNaN else { return nil }
-        if left >= 18_446_744_073_709_551_616 { return .newer }
-        if left < -9_223_372_036_854_775_808 { return .older }
-        let floor = left.rounded(.down)
-        let whole = floor < 0 ? PayloadNumber.integer(Int64(floor)) : PayloadNumber(UInt64(floor))
+        if left >= 0x1p64 { return .newer }
+        if left < -0x1p63 { return .older }
+        // Towards zero; what is left has the sign of the number.
+        let whole = left < 0 ? PayloadNumber.integer(Int64(left)) : PayloadNumber(UInt64(left))
         let result = compare(whole, right)
-        return result == .same && left > floor ? .newer : result
+        guard result == .same, left != whole.double else { return result }
+        return left < 0 ? .older : .newer
     }
 
     private static func order(_ isLess: Bool, _ isSame: Bool) -> VersionOrder.Result {
@@ -72,5 +73,14 @@ extension VersionOrder.Result {
         case .same: .same
         case .newer: .older
         }
+    }
+}
+
+extension UInt64 {
+    /// The integer that a double is, if it is one and in range; without the call into the C library of `exactly`.
+    package init?(whole number: Double) {
+        guard number >= 0, number < 0x1p64 else { return nil }
+        self = UInt64(number)
+        guard Double(self) == number else { return nil }
     }
 }

@@ -64,7 +64,8 @@ package struct PayloadReader {
 
     /// The bytes of the next value; the reader then stands behind it.
     package mutating func skipValue() -> UnsafeRawBufferPointer? {
-        skip(1)?.bytes
+        guard let length = lengthOfScalar() else { return skip(1)?.bytes }
+        return take(length)
     }
 
     /// The next value if it is a text, else `nil`; the reader then stands behind it either way.
@@ -91,6 +92,21 @@ package struct PayloadReader {
         return Int(truncatingIfNeeded: pairs)
     }
 
+    /// The bytes under a name in a map; of a name that occurs twice the last. `nil` if the bytes are no map.
+    package static func member(_ name: UnsafeRawBufferPointer, of map: UnsafeRawBufferPointer)
+        -> UnsafeRawBufferPointer?
+    {
+        var reader = PayloadReader(map)
+        guard let count = reader.enterMap() else { return nil }
+        var found: UnsafeRawBufferPointer?
+        for _ in 0..<count {
+            let key = reader.readString()
+            guard let value = reader.skipValue() else { break }
+            if let key, key.count == name.count, VersionOrder.equal(key, name) { found = value }
+        }
+        return found
+    }
+
     // MARK: Steps
 
     private enum Header {
@@ -102,6 +118,24 @@ package struct PayloadReader {
         case extended(Int8, UInt32)
         case array(UInt32)
         case map(UInt32)
+    }
+
+    /// How long the next value is if its first byte, or for a text the second, tells; `nil` says nothing.
+    @inline(__always)
+    private func lengthOfScalar() -> UInt32? {
+        guard offset < count, let base else { return nil }
+        let first = base.load(fromByteOffset: offset, as: UInt8.self)
+        switch first {
+        case 0x00...0x7f, 0xc0, 0xc2, 0xc3, 0xe0...0xff: return 1
+        case 0xa0...0xbf: return UInt32(first & 0x1f) &+ 1
+        case 0xcc, 0xd0: return 2
+        case 0xcd, 0xd1: return 3
+        case 0xca, 0xce, 0xd2: return 5
+        case 0xcb, 0xcf, 0xd3: return 9
+        case 0xd9 where offset &+ 1 < count:
+            return UInt32(base.load(fromByteOffset: offset &+ 1, as: UInt8.self)) &+ 2
+        default: return nil
+        }
     }
 
     /// Walks over that many values, containers with their content.
@@ -123,10 +157,11 @@ package struct PayloadReader {
         return (values, UnsafeRawBufferPointer(start: base.map { $0 + start }, count: offset - start))
     }
 
+    @inline(__always)
     private mutating func take(_ length: UInt32) -> UnsafeRawBufferPointer? {
-        guard UInt64(length) <= UInt64(count - offset), let base else { return nil }
+        guard UInt64(length) <= UInt64(truncatingIfNeeded: count &- offset), let base else { return nil }
         let bytes = UnsafeRawBufferPointer(start: base + offset, count: Int(truncatingIfNeeded: length))
-        offset += bytes.count
+        offset &+= bytes.count
         return bytes
     }
 

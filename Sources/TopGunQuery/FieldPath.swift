@@ -37,17 +37,7 @@ package struct FieldPath: Sendable, Hashable {
 
     /// The bytes under a name in a map; of a name that occurs twice the last. `nil` if the bytes are no map.
     private static func member(_ name: ByteString, of map: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
-        name.bytes.withUnsafeBytes { name in
-            var reader = PayloadReader(map)
-            guard let count = reader.enterMap() else { return nil }
-            var found: UnsafeRawBufferPointer?
-            for _ in 0..<count {
-                let key = reader.readString()
-                guard let value = reader.skipValue() else { break }
-                if let key, VersionOrder.equal(key, name) { found = value }
-            }
-            return found
-        }
+        name.bytes.withUnsafeBytes { PayloadReader.member($0, of: map) }
     }
 }
 

@@ -148,7 +148,7 @@ package struct GroupedRows {
         case .unsigned(let whole)?: writer.write(whole)
         case .integer(let whole)?: writer.write(whole)
         case .double(let double)?:
-            if let whole = Int64(exactly: double) { writer.write(whole) } else { writer.write(double) }
+            if let whole = Int64(whole: double) { writer.write(whole) } else { writer.write(double) }
         }
     }
 }
@@ -204,8 +204,8 @@ enum BucketID {
             id.append(UInt8(ascii: "I"))
             id.append(decimal: whole)
         case .double(let double):
-            if let whole = Int64(exactly: double) { return append(.integer(whole), to: &id) }
-            if let whole = UInt64(exactly: double) { return append(.unsigned(whole), to: &id) }
+            if let whole = Int64(whole: double) { return append(.integer(whole), to: &id) }
+            if let whole = UInt64(whole: double) { return append(.unsigned(whole), to: &id) }
             id.append(UInt8(ascii: "F"))
             id.append(decimal: double.bitPattern)
         }

@@ -98,9 +98,9 @@ package struct SortOrder: Sendable {
         case .double: 0
         case .integer(let integer):
             // Only 2^63 is beyond the range, and only just.
-            Int64(exactly: double).map { integer &- $0 } ?? integer &- .max &- 1
+            Int64(whole: double).map { integer &- $0 } ?? integer &- .max &- 1
         case .unsigned(let integer):
-            UInt64(exactly: double).map { Int64(bitPattern: integer &- $0) } ?? -Int64(UInt64.max &- integer) - 1
+            UInt64(whole: double).map { Int64(bitPattern: integer &- $0) } ?? -Int64(UInt64.max &- integer) - 1
         }
     }
 }

@@ -71,6 +71,22 @@ import TopGunModel
         #expect(PayloadNumber(UInt64(5)) == .integer(5))
     }
 
+    @Test func `whole numbers are taken from doubles exactly as the standard library does`() {
+        let seed = UInt64.random(in: 0...(.max))
+        var generator = SeededGenerator(state: seed)
+        let edges: [Double] = [
+            0, -0.0, 0.5, -0.5, 0x1p53, 0x1p63, -0x1p63, 0x1p64, -0x1.0000000000001p63, 0x1.fffffffffffffp62,
+            0x1.fffffffffffffp63, .nan, .infinity, -.infinity, 5e-308, -1,
+        ]
+        let random = (0..<10_000).map { _ in
+            Double(bitPattern: generator.next()) * [1, 1e10, 1e-10].randomElement(using: &generator)!
+        }
+        for number in edges + random + random.map({ $0.rounded() }) {
+            #expect(Int64(whole: number) == Int64(exactly: number), "\(number) seed \(seed)")
+            #expect(UInt64(whole: number) == UInt64(exactly: number), "\(number) seed \(seed)")
+        }
+    }
+
     @Test func `equality of shuffled maps holds and of changed ones does not`() {
         let seed = UInt64.random(in: 0...(.max))
         var generator = SeededGenerator(state: seed)
