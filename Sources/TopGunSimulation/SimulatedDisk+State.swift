@@ -173,7 +173,7 @@ extension SimulatedDisk.State {
     mutating func resize(_ inode: SimulatedDisk.Inode, to size: Int) {
         let old = inode.cached.count
         if size > old {
-            inode.cached.append(contentsOf: repeatElement(0, count: size - old))
+            inode.cached.append(contentsOf: [UInt8](repeating: 0, count: size - old))
         } else {
             inode.cached.removeLast(old - size)
         }
@@ -184,7 +184,7 @@ extension SimulatedDisk.State {
     func sync(_ inode: SimulatedDisk.Inode) {
         let size = inode.cached.count
         if inode.platter.count > size { inode.platter.removeLast(inode.platter.count - size) }
-        inode.platter.append(contentsOf: repeatElement(0, count: size - inode.platter.count))
+        inode.platter.append(contentsOf: [UInt8](repeating: 0, count: size - inode.platter.count))
         for sector in inode.dirty {
             let start = sector * SimulatedDisk.sectorBytes
             let end = min(start + SimulatedDisk.sectorBytes, size)
@@ -200,7 +200,7 @@ extension SimulatedDisk.State {
         // The size travels on its own: sectors of a size that was kept read as zeros if they were lost.
         let size = generator.chance(1, in: 2) ? inode.cached.count : platter.count
         if platter.count > size { platter.removeLast(platter.count - size) }
-        platter.append(contentsOf: repeatElement(0, count: size - platter.count))
+        platter.append(contentsOf: [UInt8](repeating: 0, count: size - platter.count))
         for sector in inode.dirty.sorted() {
             let start = sector * SimulatedDisk.sectorBytes
             let end = min(start + SimulatedDisk.sectorBytes, size, inode.cached.count)

@@ -20,7 +20,7 @@ package final class CheckpointStore: Sendable {
     let folder: CheckpointFolder
     let thread: any Loop
     private let covered: Mutex<CheckpointCoverage>
-    private let hasFailed = Atomic(false)
+    private let firstFailure = Mutex<StorageError?>(nil)
     private let onFailure: @Sendable (StorageError) -> Void
 
     /// - Parameter coverage: what ``load(from:progress:visit:)`` returned.
@@ -47,8 +47,15 @@ package final class CheckpointStore: Sendable {
         covered.withLock { $0.cover(partition, to: position) }
     }
 
+    /// Set once the disk failed; nothing is written any more.
+    var failure: StorageError? { firstFailure.withLock { $0 } }
+
     func fail(_ error: StorageError) {
-        if !hasFailed.exchange(true, ordering: .acquiringAndReleasing) { onFailure(error) }
+        let isFirst = firstFailure.withLock { failure in
+            defer { failure = failure ?? error }
+            return failure == nil
+        }
+        if isFirst { onFailure(error) }
     }
 }
 
@@ -57,6 +64,12 @@ struct CheckpointFolder: Sendable {
 
     func file(_ partition: Int) -> String { "\(path)/\(Self.fileName(partition))" }
     func newFile(_ partition: Int) -> String { "\(path)/\(Self.newFileName(partition))" }
+
+    /// The partitions that have a checkpoint.
+    func list(_ disk: any Disk) throws(DiskError) -> PartitionSet {
+        let names = Set(try disk.list(path))
+        return PartitionSet((0..<PartitionSet.capacity).filter { names.contains(Self.fileName($0)) })
+    }
 
     static func fileName(_ partition: Int) -> String { "partition-\(digits(partition)).checkpoint" }
     static func newFileName(_ partition: Int) -> String { "partition-\(digits(partition)).new" }
@@ -128,7 +141,7 @@ package final class CheckpointWriter: Sendable {
 
     private func attempt(_ body: (inout State) throws(StorageError) -> Void) -> StorageError? {
         state.withLock { state in
-            if let failure = state.failure { return failure }
+            if let failure = state.failure ?? store.failure { return failure }
             do throws(StorageError) {
                 try body(&state)
                 return nil

@@ -24,8 +24,6 @@ enum Limits {
     static let salvageGroupBytes = 1 << 20
     static let clusterIDBytes = 64
     static let nodeIDBytes = 128
-    /// Partitions there are; the protocol's number.
-    static let partitions = 271
 }
 
 /// Limits of the log that its callers need.

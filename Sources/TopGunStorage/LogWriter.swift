@@ -37,6 +37,8 @@ final class LogWriter: @unchecked Sendable {
     private var isRetryScheduled = false
     private var isSealed = true
     private var isSealScheduled = false
+    /// Set while a close waits for the last groups.
+    private var onClosed: (@Sendable () -> Void)?
 
     private struct FramedGroup {
         var group: AppendedGroup
@@ -82,8 +84,13 @@ final class LogWriter: @unchecked Sendable {
         } catch {
             fail(error)
         }
-        if framed.isEmpty, waitingIndex == waiting.count { progress.busySince.store(0, ordering: .relaxed) }
+        guard isIdle else { return }
+        progress.busySince.store(0, ordering: .relaxed)
+        if let onClosed { close(onClosed) }
     }
+
+    /// Whether everything that was appended is durable.
+    private var isIdle: Bool { framed.isEmpty && waitingIndex == waiting.count && buffer.count == 0 }
 
     /// Brings as much to disk as it can; `false` if something has to wait for room.
     private func process() throws(StorageError) -> Bool {
@@ -233,7 +240,7 @@ final class LogWriter: @unchecked Sendable {
         thread.schedule(afterMillis: Limits.fullDiskRetryMillis) { [self] in
             isRetryScheduled = false
             drain([])
-            if buffer.count == 0, waitingIndex == waiting.count { segments.clearFullIfReady() }
+            if isIdle { segments.clearFullIfReady() }
         }
     }
 
@@ -247,7 +254,7 @@ final class LogWriter: @unchecked Sendable {
         let sealed = end
         thread.schedule(afterMillis: Limits.sealDelayMillis) { [self] in
             isSealScheduled = false
-            guard progress.isRunning, waitingIndex == waiting.count, buffer.count == 0 else { return }
+            guard progress.isRunning, isIdle else { return }
             guard end == sealed else { return scheduleSeal() }
             do throws(StorageError) {
                 _ = try seal()
@@ -271,16 +278,23 @@ final class LogWriter: @unchecked Sendable {
         return try write()
     }
 
-    func close() {
-        guard progress.isRunning else { return }
-        do {
-            if framed.isEmpty, waitingIndex == waiting.count, try seal() { try sync() }
+    /// Closes once everything is durable, or at once if it never will be.
+    func close(_ completion: @escaping @Sendable () -> Void) {
+        guard progress.isRunning else { return completion() }
+        guard isIdle else {
+            onClosed = completion
+            return
+        }
+        onClosed = nil
+        do throws(StorageError) {
+            if try seal() { try sync() }
         } catch {
             fail(error)
         }
         active?.file.close()
         active = nil
         progress.close()
+        completion()
     }
 
     private func fail(_ error: StorageError) {
@@ -291,6 +305,9 @@ final class LogWriter: @unchecked Sendable {
         framed = []
         buffer.removeAll()
         progress.fail(error)
+        let completion = onClosed
+        onClosed = nil
+        completion?()
     }
 }
 

@@ -118,9 +118,9 @@ package struct Salvage {
                 last = max(last, start + Int(size))
             }
         }
-        for partition in 0..<PartitionSet.capacity {
-            let path = CheckpointFolder(path: directory.checkpointPath).file(partition)
-            guard try onDisk({ () throws(DiskError) in try disk.exists(path) }) else { continue }
+        let checkpoints = CheckpointFolder(path: directory.checkpointPath)
+        for partition in try onDisk({ () throws(DiskError) in try checkpoints.list(disk) }).members {
+            let path = checkpoints.file(partition)
             let bytes = try onDisk { () throws(DiskError) in try disk.open(path, .read).readAll(FileHeader.bytes) }
             if case .success(let header) = FileHeader.read(.checkpoint, bytes) { last = max(last, header.position) }
         }
@@ -146,12 +146,12 @@ extension Salvage {
         let disk = directory.disk
         let folder = CheckpointFolder(path: directory.checkpointPath)
         var covered = LogPosition.zero
-        for partition in 0..<PartitionSet.capacity {
+        let found = try onDisk { () throws(DiskError) in try folder.list(disk) }
+        for partition in identity.checkpointed.members where !found.contains(partition) {
+            damaged(partition, "it is gone")
+        }
+        for partition in found.members {
             let path = folder.file(partition)
-            guard try onDisk({ () throws(DiskError) in try disk.exists(path) }) else {
-                if identity.checkpointed.contains(partition) { damaged(partition, "it is gone") }
-                continue
-            }
             let file = try onDisk { () throws(DiskError) in try disk.open(path, .read) }
             defer { file.close() }
             do throws(StorageError) {

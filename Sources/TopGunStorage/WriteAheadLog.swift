@@ -154,15 +154,16 @@ package final class WriteAheadLog: Sendable {
         segmentThread.execute { [segments] in segments.retire(coverage) }
     }
 
-    /// Writes down that everything before was durable and closes the files, behind everything appended so far.
-    /// Appending afterwards is a mistake.
+    /// Closes the files once everything appended so far is durable, with a last word that it was. Appending afterwards
+    /// is a mistake. On a full disk it waits for room; ending the process instead loses nothing that was completed.
     package func close(from loop: any Loop, completion: @escaping @Sendable () -> Void) {
         thread.execute { [self] in
             drain()
-            writer.close()
-            segmentThread.execute { [segments] in
-                segments.close()
-                loop.execute(completion)
+            writer.close { [segments, segmentThread] in
+                segmentThread.execute {
+                    segments.close()
+                    loop.execute(completion)
+                }
             }
         }
     }

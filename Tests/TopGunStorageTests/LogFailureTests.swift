@@ -128,6 +128,22 @@ import TopGunSimulation
         #expect(rig.adopt(try rig.start()))
     }
 
+    @Test func `closing waits for what was appended, and for room`() throws {
+        let rig = LogRig(seed: 5, segmentBytes: 2048)
+        try rig.start()
+        rig.disk.faults.capacityBytes = rig.disk.usedBytes
+        for _ in 1...30 { rig.append(2) }
+        let isClosed = Flag()
+        rig.log?.close(from: rig.loop) { isClosed.raise() }
+        rig.scheduler.run(forMillis: 1000)
+        #expect(!isClosed.isRaised)
+        rig.disk.faults.capacityBytes = nil
+        #expect(rig.scheduler.run { isClosed.isRaised })
+        rig.scheduler.runUntilIdle()
+        #expect(rig.durable == 30)
+        #expect(rig.log?.state == .closed)
+    }
+
     @Test func `a group larger than a segment is written whole`() throws {
         let rig = LogRig(seed: 5, segmentBytes: 2048)
         try rig.start()

@@ -45,14 +45,18 @@ final class LogRig {
     /// Opens the directory, recovers, and starts the log. Returns the numbers that were read back.
     @discardableResult
     func start(covered: CheckpointCoverage = .none) throws -> [Int] {
+        try startWithRecords(covered: covered).map(\.number)
+    }
+
+    func startWithRecords(covered: CheckpointCoverage) throws -> [(number: Int, partition: Int)] {
         scheduler = SimulatedScheduler(seed: generator.next())
         spawner = SimulatedSpawner(node: "node", loops: 2, scheduler: scheduler)
         let directory = try DataDirectory.open(
             path: "/data", disk: disk, entropy: SeededEntropy(seed: generator.next()), nodeID: "node-1")
         self.directory = directory
-        var numbers: [Int] = []
+        var records: [(number: Int, partition: Int)] = []
         let recovered = try WriteAheadLog.recover(in: directory, covered: covered) { record, _ in
-            numbers.append(Self.number(of: record))
+            records.append((Self.number(of: record), Self.partition(of: record)))
         }
         self.recovered = recovered
         log = try WriteAheadLog(
@@ -61,7 +65,7 @@ final class LogRig {
         ) { [failures, disk] error in
             if !disk.isHalted { failures.append(error) }
         }
-        return numbers
+        return records
     }
 
     /// Takes what a recovery found for what is there: whole groups from the first on, all durable ones among them.
@@ -184,6 +188,8 @@ final class Counter: Sendable {
         get { stored.load(ordering: .acquiring) }
         set { stored.store(newValue, ordering: .releasing) }
     }
+
+    func add(_ count: Int) { stored.add(count, ordering: .acquiringAndReleasing) }
 }
 
 final class FailureList: Sendable {

@@ -1,0 +1,284 @@
+import Testing
+import TopGunEnvironment
+import TopGunModel
+import TopGunSimulation
+
+@testable import TopGunStorage
+
+/// Checkpoints replace the log without a moment in which a record is in neither.
+@Suite struct CheckpointTests {
+    /// The node around a log: what its partitions hold in memory, and their checkpoints.
+    private final class Node {
+        let rig: LogRig
+        var store: CheckpointStore?
+        var memory: [Set<Int>] = Array(repeating: [], count: LogRig.partitions)
+
+        init(seed: UInt64) {
+            rig = LogRig(seed: seed, segmentBytes: 2048)
+        }
+
+        /// Starts as a node does: checkpoints, then the rest of the log.
+        func start() throws(StorageError) {
+            do {
+                memory = Array(repeating: [], count: LogRig.partitions)
+                let directory = try DataDirectory.open(
+                    path: "/data", disk: rig.disk, entropy: SeededEntropy(seed: 1), nodeID: "node-1")
+                let coverage = try CheckpointStore.load(from: directory) { memory[$0].insert(LogRig.number(of: $1)) }
+                directory.close()
+                for record in try rig.startWithRecords(covered: coverage) {
+                    memory[record.partition].insert(record.number)
+                }
+                store = CheckpointStore(in: rig.directory!, coverage: coverage, spawner: rig.currentSpawner) {
+                    [failures = rig.failures, disk = rig.disk] in
+                    if !disk.isHalted { failures.append($0) }
+                }
+            } catch let error as StorageError {
+                throw error
+            } catch {
+                preconditionFailure("\(error)")
+            }
+        }
+
+        func append(_ count: Int) {
+            for number in rig.append(count, loop: rig.generator.below(2)) {
+                memory[number % LogRig.partitions].insert(number)
+            }
+        }
+
+        /// Begins a checkpoint of what the partition holds now, in slices of three records.
+        func checkpoint(_ partition: Int, completion: @escaping @Sendable (StorageError?) -> Void = { _ in }) {
+            guard let store, let log = rig.log else { return }
+            let writer = store.begin(partition: partition, covering: log.durablePosition)
+            var rest = memory[partition].sorted()[...]
+            while !rest.isEmpty {
+                let sink = ByteSink()
+                for number in rest.prefix(3) {
+                    LogRig.append(number, partition: partition, valueBytes: 40, to: sink)
+                }
+                rest = rest.dropFirst(3)
+                writer.append(sink, from: rig.loop) { _, _ in }
+            }
+            writer.commit(from: rig.loop, completion: completion)
+        }
+
+        func retire() {
+            if let store { rig.log?.retire(store.coverage) }
+        }
+
+        var held: Set<Int> { memory.reduce(into: []) { $0.formUnion($1) } }
+    }
+
+    @Test func `a checkpoint comes back and the log before it goes`() throws {
+        let node = Node(seed: 1)
+        try node.start()
+        for group in 1...60 {
+            node.append(2)
+            if group % 6 == 0 { #expect(node.rig.run(untilDurable: group)) }
+        }
+        #expect(node.rig.run(untilDurable: 60))
+        let before = try #require(node.rig.log?.retainedBytes)
+        for partition in 0..<LogRig.partitions { node.checkpoint(partition) }
+        node.rig.scheduler.run(forMillis: 10)
+        node.retire()
+        node.rig.scheduler.run(forMillis: 10)
+        #expect(try #require(node.rig.log?.retainedBytes) < before / 2)
+        node.rig.cutPower()
+        try node.start()
+        #expect(node.held == Set(node.rig.allNumbers))
+        #expect(try #require(node.rig.recovered).records < 120)
+    }
+
+    @Test func `one partition without a checkpoint holds the log back, and is named`() throws {
+        let node = Node(seed: 1)
+        try node.start()
+        for group in 1...60 {
+            node.append(2)
+            #expect(node.rig.run(untilDurable: group))
+        }
+        for partition in 0..<LogRig.partitions where partition != 3 { node.checkpoint(partition) }
+        node.rig.scheduler.run(forMillis: 10)
+        let store = try #require(node.store)
+        let log = try #require(node.rig.log)
+        let before = log.retainedBytes
+        #expect(log.partitionsHoldingBack(store.coverage) == PartitionSet([3]))
+        node.retire()
+        node.rig.scheduler.run(forMillis: 10)
+        #expect(log.retainedBytes == before)
+        node.checkpoint(3)
+        node.rig.scheduler.run(forMillis: 10)
+        node.retire()
+        node.rig.scheduler.run(forMillis: 10)
+        #expect(log.retainedBytes < before)
+        #expect(log.partitionsHoldingBack(store.coverage) == nil)
+    }
+
+    @Test(arguments: 0..<10)
+    func `D13: checkpoints, retired segments and crashes at any step never lose a record`(block: Int) {
+        for seed in UInt64(block * 40)..<UInt64(block * 40 + 40) {
+            let failure = failure(seed: seed)
+            #expect(failure == nil, "seed \(seed): \(failure ?? "")")
+        }
+    }
+
+    private func failure(seed: UInt64) -> String? {
+        let node = Node(seed: seed)
+        let rig = node.rig
+        var mustHold: Set<Int> = []
+        for _ in 0..<6 {
+            if rig.generator.chance(1, in: 2) { rig.disk.faults.callsUntilHalt = rig.generator.below(250) }
+            do throws(StorageError) {
+                try node.start()
+                if !mustHold.isSubset(of: node.held) { return "lost \(mustHold.subtracting(node.held).sorted())" }
+                if !node.held.isSubset(of: Set(rig.allNumbers)) { return "found what nobody wrote" }
+                live(node)
+                mustHold.formUnion(rig.places.all.flatMap(\.numbers))
+            } catch {
+                if !rig.disk.isHalted { return "\(error)" }
+            }
+            if let error = rig.failures.all.first { return "\(error)" }
+            if rig.generator.chance(1, in: 3) { rig.kill() } else { rig.cutPower() }
+        }
+        return nil
+    }
+
+    private func live(_ node: Node) {
+        let rig = node.rig
+        for _ in 0..<rig.generator.below(60) where !rig.disk.isHalted {
+            switch rig.generator.below(6) {
+            case 0: node.checkpoint(rig.generator.below(LogRig.partitions))
+            case 1: node.retire()
+            case 2: for partition in 0..<LogRig.partitions { node.checkpoint(partition) }
+            default: node.append(1 + rig.generator.below(3))
+            }
+            for _ in 0..<rig.generator.below(20) where !rig.disk.isHalted { rig.scheduler.runOne() }
+        }
+    }
+
+    // MARK: - Damage
+
+    /// A node whose log relies on its checkpoints.
+    private func retiredNode() throws -> Node {
+        let node = Node(seed: 5)
+        try node.start()
+        for group in 1...40 {
+            node.append(2)
+            #expect(node.rig.run(untilDurable: group))
+        }
+        for partition in 0..<LogRig.partitions { node.checkpoint(partition) }
+        node.rig.scheduler.run(forMillis: 10)
+        node.retire()
+        node.rig.scheduler.run(forMillis: 10)
+        node.rig.close()
+        return node
+    }
+
+    @Test func `D09: of a checkpoint that is needed no byte can change without being noticed`() throws {
+        let node = try retiredNode()
+        let path = "/data/checkpoints-0/partition-002.checkpoint"
+        var refused = 0
+        for offset in 0..<(try #require(node.rig.disk.content(path)).count) {
+            let disk = node.rig.disk.copy(seed: 1)
+            disk.flip(path, at: offset, mask: 1 << UInt8(offset % 8))
+            let directory = try DataDirectory.open(path: "/data", disk: disk, entropy: SeededEntropy(seed: 1))
+            var held: Set<Int> = []
+            do throws(StorageError) {
+                _ = try CheckpointStore.load(from: directory) { held.insert(LogRig.number(of: $1)) }
+                // Only the padding between slices says nothing.
+                #expect(held == node.held, "byte \(offset)")
+            } catch {
+                refused += 1
+                #expect([.damagedCheckpoint, .newerFormat].contains(error.code), "byte \(offset)")
+            }
+        }
+        #expect(refused > 1500)
+    }
+
+    @Test func `D09: a checkpoint that is gone is noticed once the log relies on it`() throws {
+        let node = try retiredNode()
+        try node.rig.disk.remove("/data/checkpoints-0/partition-002.checkpoint")
+        let error = #expect(throws: StorageError.self) { try node.start() }
+        #expect(error?.code == .damagedCheckpoint)
+        #expect(error?.message.contains("partition 2") == true)
+        #expect(error?.message.contains("topgund salvage") == true)
+    }
+
+    @Test func `D09: a damaged checkpoint is done without while the log still has everything`() throws {
+        let node = Node(seed: 5)
+        try node.start()
+        for _ in 1...10 { node.append(2) }
+        #expect(node.rig.run(untilDurable: 10))
+        for partition in 0..<LogRig.partitions { node.checkpoint(partition) }
+        node.rig.scheduler.run(forMillis: 10)
+        node.rig.close()
+        node.rig.disk.flip("/data/checkpoints-0/partition-002.checkpoint", at: 700, mask: 1)
+        try node.start()
+        #expect(node.held == Set(node.rig.allNumbers))
+    }
+
+    @Test func `D10: the checkpoint of another partition is refused`() throws {
+        let node = try retiredNode()
+        let disk = node.rig.disk
+        try disk.rename(
+            "/data/checkpoints-0/partition-003.checkpoint", to: "/data/checkpoints-0/partition-002.checkpoint")
+        let error = #expect(throws: StorageError.self) { try node.start() }
+        #expect(error?.code == .foreign)
+    }
+
+    @Test func `a log that ends before a checkpoint does is damaged`() throws {
+        let node = Node(seed: 5)
+        try node.start()
+        for group in 1...30 {
+            node.append(2)
+            #expect(node.rig.run(untilDurable: group))
+        }
+        for partition in 0..<LogRig.partitions { node.checkpoint(partition) }
+        node.rig.scheduler.run(forMillis: 10)
+        node.rig.kill()
+        let last = try #require(
+            node.rig.disk.paths.last { path in
+                path.hasSuffix(".log") && node.rig.disk.content(path)?.prefix(8).allSatisfy { $0 == 0 } == false
+            })
+        for path in node.rig.disk.paths where path.hasSuffix(".log") && path >= last { try node.rig.disk.remove(path) }
+        let error = #expect(throws: StorageError.self) { try node.start() }
+        #expect(error?.code == .damagedLog)
+    }
+
+    @Test func `D01: a full disk gives up the checkpoint and keeps the one before`() throws {
+        let node = Node(seed: 5)
+        try node.start()
+        for _ in 1...10 { node.append(3) }
+        #expect(node.rig.run(untilDurable: 10))
+        node.checkpoint(1)
+        node.rig.scheduler.run(forMillis: 10)
+        let old = try #require(node.rig.disk.content("/data/checkpoints-0/partition-001.checkpoint"))
+        for _ in 1...10 { node.append(3) }
+        #expect(node.rig.run(untilDurable: 20))
+        let covered = try #require(node.store).coverage.positions[1]
+        node.rig.disk.faults.capacityBytes = node.rig.disk.usedBytes + 700
+        let answered = Flag()
+        node.checkpoint(1) { error in
+            answered.raise()
+            if error?.code != .noSpace { Issue.record("\(String(describing: error))") }
+        }
+        node.rig.scheduler.run(forMillis: 10)
+        #expect(answered.isRaised)
+        #expect(node.rig.failures.all.isEmpty)
+        #expect(node.rig.disk.content("/data/checkpoints-0/partition-001.checkpoint") == old)
+        #expect(node.rig.disk.content("/data/checkpoints-0/partition-001.new") == nil)
+        #expect(try #require(node.store).coverage.positions[1] == covered)
+    }
+
+    @Test func `D02: a checkpoint that cannot be synced is a failure of the node`() throws {
+        let node = Node(seed: 5)
+        try node.start()
+        node.append(3)
+        #expect(node.rig.run(untilDurable: 1))
+        node.rig.scheduler.run(forMillis: 10)
+        node.rig.disk.faults.syncsUntilFailure = 0
+        node.checkpoint(1)
+        node.checkpoint(2)
+        node.rig.scheduler.run(forMillis: 10)
+        #expect(node.rig.failures.all.count == 1)
+        #expect(try #require(node.store).coverage.partitions.isEmpty)
+    }
+}
