@@ -141,4 +141,28 @@ extension Limits {
     static let headerListBytesMax = 16 * 1_024
     /// Connections that the kernel holds until they are accepted.
     static let acceptBacklog = 1_024
+
+    // MARK: Tokens and settings
+
+    /// A longer token is refused unread.
+    static let tokenBytesMax = 16 * 1_024
+    /// A shorter secret gets a warning: it is weaker than the hash it is used with.
+    static let strongSecretBytes = 32
+    /// What settings may say.
+    static let eventLoopsMax = 256
+    static let connectionsMaxMax = 1_000_000
+    static let messageBytesMin = 1_024
+    static let messageBytesMaxMax = 64 * 1_024 * 1_024
+    static let operationRateMax = 100_000_000
+    static let drainSecondsMax = 3_600
+    static let leewaySecondsMax = 3_600
+
+    // MARK: Process
+
+    /// File descriptors that the process needs besides one for each connection.
+    static let otherFilesMin = 64
+    /// What comes after the clients are let go, such as closing the log, before the process is ended by force.
+    static let stopMillisMax: Int64 = 60_000
+    /// How often the service manager is told how many clients there are.
+    static let statusMillis: Int64 = 10_000
 }

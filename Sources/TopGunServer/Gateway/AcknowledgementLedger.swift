@@ -1,0 +1,35 @@
+/// Which operation ids of one connection may be covered by an acknowledgement's `lastId`.
+///
+/// ``lastID`` is never above the largest id such that it and every smaller one received on this connection has been
+/// decided: applied, or refused for good (protocol.md 3.4). It may lag behind while ids are decided out of order and
+/// catches up when the last gap closes; an official client re-sends meanwhile, which changes nothing.
+struct AcknowledgementLedger {
+    /// The largest id received.
+    private var highest: UInt64 = 0
+    /// Nothing at or below it is undecided.
+    private var floor: UInt64 = 0
+    private var undecided = IDRanges()
+
+    var lastID: UInt64 { undecided.isEmpty ? highest : floor }
+
+    /// Whether more ids are open than a connection may have.
+    var isOverdrawn: Bool { undecided.rangeCount > Limits.undecidedRangesMax }
+
+    /// An id that was received and waits for its outcome, or whose outcome was "try again".
+    mutating func postpone(_ id: UInt64) {
+        if undecided.isEmpty { floor = min(highest, id == 0 ? 0 : id - 1) }
+        highest = max(highest, id)
+        undecided.insert(id)
+        floor = min(floor, (undecided.first ?? 1) - 1)
+    }
+
+    /// An id whose operation took effect, was seen to be a repeat, or was refused for good.
+    mutating func decide(_ id: UInt64) {
+        highest = max(highest, id)
+        guard !undecided.isEmpty else { return }
+        undecided.remove(id)
+        if let first = undecided.first {
+            if id < first { floor = max(floor, id) }
+        }
+    }
+}

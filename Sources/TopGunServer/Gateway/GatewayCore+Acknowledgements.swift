@@ -1,0 +1,192 @@
+import TopGunEnvironment
+import TopGunModel
+import TopGunPartition
+import TopGunWire
+
+// What answers a frame of operations: protocol.md 3.4 to 3.6 and the extensions `results`, `levels`.
+//
+//   early    MEMORY reached       at once, past the gate; LEVEL_UP follows through it for a client with `levels`
+//   durable  on this disk         through the gate
+//   refused  for good             through the gate; OP_REJECTED and a covering OP_ACK for an official client
+//   later    to be tried again    ERROR for an official client and never covered; `results` for others
+
+extension GatewayCore {
+    /// Answers the frame whose operations are in ``answers``: a frame of this loop at once and as a whole, a split one
+    /// first when all outcomes are known and then when all are on disk.
+    func acknowledge(_ shell: SessionShell, _ phase: AcknowledgementPhase = .whole) {
+        let summary = settle(shell, phase)
+        if summary.early > 0, phase != .stored { answerEarly(shell, summary) }
+        guard phase != .known else { return }
+        if summary.gated > 0 || summary.later > 0 { answerGated(shell, summary) }
+        if summary.early > 0 { raiseLevels(shell) }
+    }
+
+    enum AcknowledgementPhase {
+        case whole
+        case known
+        case stored
+    }
+
+    struct Settlement {
+        var early = 0
+        var durable = 0
+        var refused = 0
+        var later = 0
+        var level = WriteConcern.persisted
+        var highestDurableID: UInt64 = 0
+        var highestEarlyID: UInt64 = 0
+        var firstLater: Refusal?
+
+        var gated: Int { durable + refused }
+    }
+
+    /// Books the outcomes in the session's ledger.
+    private func settle(_ shell: SessionShell, _ phase: AcknowledgementPhase) -> Settlement {
+        var summary = Settlement()
+        for answer in answers {
+            switch answer.way {
+            case .early:
+                summary.early += 1
+                summary.highestEarlyID = max(summary.highestEarlyID, answer.id ?? 0)
+            case .durable where phase == .known, .silent where phase == .known, .refused where phase == .known,
+                .later where phase == .known:
+                continue
+            case .durable:
+                summary.durable += 1
+                summary.level = min(summary.level, answer.durableLevel)
+                summary.highestDurableID = max(summary.highestDurableID, answer.id ?? 0)
+            case .silent: break
+            case .refused:
+                summary.refused += 1
+                summary.highestDurableID = max(summary.highestDurableID, answer.id ?? 0)
+            case .later:
+                summary.later += 1
+                if summary.firstLater == nil, case .refused(let refusal) = answer.outcome {
+                    summary.firstLater = refusal
+                }
+                if let id = answer.id { shell.core.ledger.postpone(id) }
+                continue
+            }
+            if let id = answer.id { shell.core.ledger.decide(id) }
+        }
+        return summary
+    }
+
+    private func answerEarly(_ shell: SessionShell, _ summary: Settlement) {
+        // What waits at the gate is decided but not durable: no `lastId` may cover it yet.
+        let isAlone = shell.acknowledgementsWaiting == 0 && summary.gated == 0
+        let lastID = isAlone ? shell.core.ledger.lastID : min(shell.releasedID, shell.core.ledger.lastID)
+        let needsResults = shell.core.features.contains(.results) || lastID < summary.highestEarlyID
+        scratch.removeAll()
+        encode(
+            lastID: lastID, level: .memory, results: needsResults ? [.early] : [], count: summary.early, shell,
+            into: scratch)
+        metrics.counts.acknowledgementsSent += 1
+        answer(shell, frame: scratch.bytes)
+    }
+
+    private func answerGated(_ shell: SessionShell, _ summary: Settlement) {
+        let batch = group.gate.open
+        let hasResults = shell.core.features.contains(.results)
+        if !shell.core.isAnnounced, summary.refused > 0 { reject(shell) }
+        if summary.later > 0, !hasResults, let refusal = summary.firstLater { apologize(shell, refusal) }
+        let told = hasResults ? summary.gated + summary.later : summary.gated
+        guard told > 0 else { return }
+        let lastID = shell.core.ledger.lastID
+        let needsResults = hasResults || summary.refused > 0 || lastID < summary.highestDurableID
+        let level: WriteConcern = summary.durable > 0 ? summary.level : .fireAndForget
+        let ways: Set<OperationAnswer.Way> =
+            !needsResults ? [] : hasResults ? [.durable, .refused, .later] : [.durable, .refused]
+        let offset = batch.bytes.count
+        encode(lastID: lastID, level: level, results: ways, count: told, shell, into: batch.bytes)
+        batch.entries.append(
+            GateEntry(
+                kind: .acknowledgement, number: lastID, session: shell.id, offset: offset,
+                length: batch.bytes.count - offset))
+        shell.acknowledgementsWaiting += 1
+        group.scheduleTick()
+    }
+
+    private func encode(
+        lastID: UInt64, level: WriteConcern, results ways: Set<OperationAnswer.Way>, count: Int, _ shell: SessionShell,
+        into sink: ByteSink
+    ) {
+        var results: [OperationResult] = []
+        if !ways.isEmpty {
+            results.reserveCapacity(count)
+            for answer in answers where ways.contains(answer.way) {
+                if let id = answer.id { results.append(result(answer, id)) }
+            }
+        }
+        ServerFrame.acknowledgement(lastID: lastID, level: level, results: results, into: sink)
+    }
+
+    private func result(_ answer: OperationAnswer, _ id: UInt64) -> OperationResult {
+        var result = OperationResult(id: id)
+        switch answer.outcome {
+        case .merged, .repeated, .restamped: break
+        case .superseded: result.isSuperseded = true
+        case .refused(let refusal):
+            result.refusal = refusal
+            result.level = .fireAndForget
+            if refusal == .clockAhead { result.serverTime = clock.wallMillis() }
+            return result
+        }
+        result.level = answer.way == .early ? .memory : answer.durableLevel
+        return result
+    }
+
+    /// The word for an official client that an operation is refused; its OP_ACK follows (protocol.md 3.6).
+    private func reject(_ shell: SessionShell) {
+        for answer in answers {
+            guard case .refused(let refusal) = answer.outcome, refusal.isFinal, let id = answer.id else { continue }
+            group.answerAfterGate(
+                .operationRejected(operationID: id, reason: explanation(refusal), code: Int64(refusal.errorCode)),
+                to: shell.id)
+        }
+    }
+
+    private func apologize(_ shell: SessionShell, _ refusal: Refusal) {
+        group.answerAfterGate(
+            .error(
+                ErrorMessage(
+                    code: Int64(refusal.errorCode), message: explanation(refusal),
+                    details: ErrorDetails(
+                        requestType: "OP_BATCH", refusal: refusal, retryAfterMillis: retryAfter(refusal)))),
+            to: shell.id)
+    }
+
+    /// LEVEL_UP for what was acknowledged at MEMORY, once it is on disk.
+    private func raiseLevels(_ shell: SessionShell) {
+        guard shell.core.features.contains(.levels) else { return }
+        var raised: [LevelUp] = []
+        for answer in answers where answer.way == .early {
+            guard let id = answer.id else { continue }
+            raised.append(LevelUp(id: id, level: .replicated))
+        }
+        if !raised.isEmpty { group.answerAfterGate(.levelUp(raised), to: shell.id) }
+    }
+
+    /// One sentence for people; never a key, a value or a name.
+    func explanation(_ refusal: Refusal) -> String {
+        switch refusal {
+        case .badRequest: "a field is missing or malformed"
+        case .badStamp: "the timestamp is not a whole number in range"
+        case .clockAhead: "the timestamp lies too far in the future"
+        case .unauthenticated: "not authenticated"
+        case .forbidden:
+            terms.session.requiresAuthentication && !terms.mayByDefault
+                ? "denied: no access policy exists and the default access is deny (--default-access)"
+                : "write access denied"
+        case .tooLarge: "the key, the value or a name is too large"
+        case .tooOld: "older than the server remembers"
+        case .fenced: "a newer holder has this map"
+        case .replicaIDConflict: "another write has the same timestamp and node id"
+        case .concernUnavailable: "this server can never reach the write concern asked for"
+        case .busy: "the server is busy"
+        case .nodeFull: "the server's disk or memory is full"
+        case .notReady: "not available at present"
+        case .upgradeRequired: "this client is too old"
+        }
+    }
+}

@@ -1,0 +1,275 @@
+import TopGunEnvironment
+import TopGunModel
+import TopGunPartition
+import TopGunQuery
+import TopGunWire
+
+// Live queries. The subscription starts in every group in the same turn as its scan, so nothing falls between the answer
+// and the updates; updates that reach the gateway before the last part of the answer wait for it (protocol.md 6.5).
+//
+// A query with a limit shows a window: when a change touches it, it is answered anew as a whole, a bounded number of
+// times a second.
+
+extension GatewayCore {
+    /// Opens a query, in place of one with the same id.
+    func subscribe(
+        _ shell: SessionShell, _ queryID: ByteString, to map: ByteString, filter: QueryFilter, limit: Int?
+    ) {
+        endQuery(shell, queryID)
+        guard let nameSpace = shell.identity?.nameSpace else { return }
+        guard shell.queries.count < Limits.queriesPerSessionMax else {
+            return refuseQuery(shell, queryID, "BUSY", "too many queries on one connection")
+        }
+        nextSubscription += 1
+        let number = SubscriptionNumber(loop: index, count: nextSubscription)
+        shell.queries[queryID] = LiveQuery(number: number, map: map, filter: filter, limit: limit)
+        subscriptions[number.rawValue] = (shell, queryID)
+        // A query is interest in the map's events for a client that does not say so itself.
+        if !shell.core.isAnnounced, takeInterest(shell, in: map) { scheduleUnaskedRoot(shell, of: map) }
+        ask(shell, queryID, number, map, filter, nameSpace, limit: limit, subscribing: true)
+    }
+
+    /// Answers a query from the start: its rows as they are now.
+    func askAnew(_ shell: SessionShell, _ queryID: ByteString) {
+        guard var query = shell.queries[queryID], let nameSpace = shell.identity?.nameSpace else { return }
+        query.isAnswered = false
+        query.isRefreshSet = false
+        shell.queries[queryID] = query
+        ask(
+            shell, queryID, query.number, query.map, query.filter, nameSpace, limit: query.limit, subscribing: false)
+    }
+
+    private func ask(
+        _ shell: SessionShell, _ queryID: ByteString, _ number: SubscriptionNumber, _ map: ByteString,
+        _ filter: QueryFilter, _ nameSpace: ByteString, limit: Int?, subscribing: Bool
+    ) {
+        let id = shell.id
+        let rowsMax = min(limit ?? Limits.queryRowsMax, Limits.queryRowsMax)
+        gather { group, reply in
+            let scan = QueryScan(map: map, nameSpace: nameSpace, filter: filter, rowsMax: rowsMax)
+            if subscribing, let refusal = group.subscribe(number, scan) { return reply(.failed(refusal)) }
+            group.run(scan, reply)
+        } then: { [self] (parts: [QueryPart]) in
+            guard let shell = self.shell(id), shell.queries[queryID]?.number == number else { return }
+            answerQuery(shell, queryID, parts, rowsMax: rowsMax)
+            flush()
+        }
+    }
+
+    private func answerQuery(_ shell: SessionShell, _ queryID: ByteString, _ parts: [QueryPart], rowsMax: Int) {
+        var rows: [QueryRow] = []
+        var hasMore = false
+        var bytes = 0
+        for part in parts {
+            switch part {
+            case .failed(let refusal):
+                endQuery(shell, queryID)
+                return refuseQuery(shell, queryID, ByteString("\(refusal.wireName)"), explanation(refusal))
+            case .rows(let some, let more, let size):
+                rows += some
+                hasMore = hasMore || more
+                bytes += size
+            }
+        }
+        guard bytes <= Limits.queryAnswerBytesMax else {
+            endQuery(shell, queryID)
+            return refuseQuery(shell, queryID, "QUERY_SNAPSHOT_OVERFLOW", "the answer is larger than the server sends")
+        }
+        if parts.count > 1 { rows.sort { $0.key < $1.key } }
+        if rows.count > rowsMax {
+            rows.removeLast(rows.count - rowsMax)
+            hasMore = true
+        }
+        metrics.counts.queriesAnswered += 1
+        send(
+            shell,
+            .queryResponse(
+                QueryResponse(
+                    queryID: queryID, results: rows, hasMore: hasMore, cursorStatus: QueryResponse.CursorStatus.none)))
+        releaseHeld(shell, queryID)
+    }
+
+    private func releaseHeld(_ shell: SessionShell, _ queryID: ByteString) {
+        guard var query = shell.queries[queryID] else { return }
+        let held = query.held
+        query.held = []
+        query.heldBytes = 0
+        query.isAnswered = true
+        shell.queries[queryID] = query
+        for change in held {
+            change.withUnsafeBytes { update(shell, queryID, change: $0) }
+        }
+    }
+
+    func refuseQuery(_ shell: SessionShell, _ queryID: ByteString, _ code: ByteString, _ message: String) {
+        send(
+            shell,
+            .queryResponse(QueryResponse(queryID: queryID, results: [], hasMore: false, error: message, code: code)))
+    }
+
+    func endQuery(_ shell: SessionShell, _ queryID: ByteString) {
+        guard let query = shell.queries.removeValue(forKey: queryID) else { return }
+        subscriptions[query.number.rawValue] = nil
+        for target in crew.indices {
+            if target == index {
+                group.state.unsubscribe(query.number.rawValue)
+            } else {
+                crew[target].loop.execute { [door = crew[target]] in
+                    door.value.state.unsubscribe(query.number.rawValue)
+                }
+            }
+        }
+    }
+
+    func dropQueries(_ shell: SessionShell) {
+        for queryID in shell.queries.keys.sorted() { endQuery(shell, queryID) }
+    }
+}
+
+// MARK: - Updates
+
+extension GatewayCore {
+    func deliverUpdate(_ number: SubscriptionNumber, bytes: UnsafeRawBufferPointer) {
+        guard let (shell, queryID) = subscriptions[number.rawValue], !shell.isClosing,
+            let query = shell.queries[queryID], query.number == number
+        else { return }
+        if query.isAnswered {
+            update(shell, queryID, change: bytes)
+        } else {
+            hold(shell, queryID, bytes)
+        }
+    }
+
+    private func hold(_ shell: SessionShell, _ queryID: ByteString, _ bytes: UnsafeRawBufferPointer) {
+        guard var query = shell.queries[queryID] else { return }
+        guard query.heldBytes + bytes.count <= Limits.heldUpdatesBytesMax else {
+            metrics.counts.slowReadersClosed += 1
+            return close(shell, code: 1013, reason: "too many changes during a query")
+        }
+        shell.queries[queryID] = nil
+        query.held.append(Array(bytes))
+        query.heldBytes += bytes.count
+        shell.queries[queryID] = query
+    }
+
+    private func update(_ shell: SessionShell, _ queryID: ByteString, change: UnsafeRawBufferPointer) {
+        guard !shell.isClosing, let query = shell.queries[queryID] else { return }
+        if query.limit != nil { return scheduleRefresh(shell, queryID) }
+        guard !shell.lostQueries.contains(queryID) else { return }
+        guard shell.connection.queuedBytes <= Limits.broadcastQueueBytesMax else {
+            metrics.counts.eventsDropped += 1
+            return lose(shell) { $0.lostQueries.insert(queryID) }
+        }
+        var sequence: Int64?
+        if shell.core.features.contains(.seq) {
+            shell.sequence += 1
+            sequence = shell.sequence
+        }
+        scratch.removeAll()
+        let row = RowChange(change)
+        queryID.bytes.withUnsafeBytes { queryID in
+            ServerFrame.queryUpdate(
+                queryID: queryID, key: row.key, value: row.value, change: row.kind, sequence: sequence, into: scratch)
+        }
+        metrics.counts.eventsSent += 1
+        shell.connection.send(copying: scratch.bytes)
+        touch(shell)
+    }
+
+    private func scheduleRefresh(_ shell: SessionShell, _ queryID: ByteString) {
+        guard var query = shell.queries[queryID], !query.isRefreshSet else { return }
+        query.isRefreshSet = true
+        shell.queries[queryID] = query
+        let id = shell.id
+        let number = query.number
+        loop.schedule(afterMillis: Limits.windowRefreshMillis) { [door] in
+            guard let shell = door.value.shell(id), shell.queries[queryID]?.number == number else { return }
+            door.value.askAnew(shell, queryID)
+        }
+    }
+}
+
+// MARK: - In the groups
+
+/// What a group has to say to a query.
+enum QueryPart: Sendable {
+    /// The first rows by key, whether there are more, and the bytes of keys and values.
+    case rows([QueryRow], hasMore: Bool, bytes: Int)
+    case failed(Refusal)
+}
+
+/// A scan of one map on one loop: in slices, between which the loop serves others. Confined to that loop.
+final class QueryScan {
+    let map: ByteString
+    let nameSpace: ByteString
+    let filter: QueryFilter
+    let rowsMax: Int
+    fileprivate var cursor: ScanCursor?
+    fileprivate var rows: [ByteString: Payload] = [:]
+    fileprivate var bytes = 0
+    fileprivate var hasMore = false
+
+    init(map: ByteString, nameSpace: ByteString, filter: QueryFilter, rowsMax: Int) {
+        self.map = map
+        self.nameSpace = nameSpace
+        self.filter = filter
+        self.rowsMax = rowsMax
+    }
+
+    /// Takes a row; a row seen before is taken in its newer form.
+    fileprivate func take(_ record: TopGunPartition.RecordView) {
+        let key = ByteString(copying: record.key)
+        if let old = rows.updateValue(Payload(copying: record.value), forKey: key) {
+            bytes -= key.count + old.bytes.count
+        }
+        bytes += key.count + record.value.count
+        // Twice as many as needed, so that cutting costs little for each row.
+        if rows.count > 2 * rowsMax + Limits.queryRowsSpare { cut() }
+    }
+
+    /// Keeps the first rows by key.
+    fileprivate func cut() {
+        guard rows.count > rowsMax else { return }
+        hasMore = true
+        for key in rows.keys.sorted()[rowsMax...] {
+            bytes -= key.count + (rows.removeValue(forKey: key)?.bytes.count ?? 0)
+        }
+    }
+
+    fileprivate var isOverfull: Bool { bytes > 2 * Limits.queryAnswerBytesMax }
+}
+
+extension GroupCore {
+    func subscribe(_ number: SubscriptionNumber, _ scan: QueryScan) -> Refusal? {
+        do {
+            let map = try state.map(scan.map, in: scan.nameSpace)
+            try state.subscribe(number.rawValue, to: map, filter: scan.filter)
+            return nil
+        } catch {
+            return error.code == .full ? .nodeFull : .badRequest
+        }
+    }
+
+    func run(_ scan: QueryScan, _ reply: @escaping (QueryPart) -> Void) {
+        guard let map = state.existingMap(scan.map, in: scan.nameSpace) else {
+            return reply(.rows([], hasMore: false, bytes: 0))
+        }
+        scan.cursor = state.scan(
+            map, from: scan.cursor, visits: Limits.scanVisitsPerTurn, wallMillis: wallMillis
+        ) { record in
+            if scan.filter.matches(key: record.key, value: record.value) { scan.take(record) }
+        }
+        if scan.isOverfull { scan.cut() }
+        guard scan.cursor == nil || scan.isOverfull else {
+            let step = LoopBound((scan, reply), on: loop)
+            loop.execute { [door = LoopBound(self, on: loop)] in
+                let (scan, reply) = step.value
+                door.value.run(scan, reply)
+            }
+            return
+        }
+        scan.cut()
+        let rows = scan.rows.map { QueryRow(key: $0.key, value: $0.value) }.sorted { $0.key < $1.key }
+        reply(.rows(rows, hasMore: scan.hasMore, bytes: scan.bytes))
+    }
+}

@@ -1,0 +1,17 @@
+import TopGunModel
+import TopGunQuery
+
+/// An open query of one connection.
+struct LiveQuery {
+    let number: SubscriptionNumber
+    let map: ByteString
+    let filter: QueryFilter
+    /// A window of that many rows by key; `nil` for all rows.
+    let limit: Int?
+    /// Whether its first answer was sent; updates that come before are held.
+    var isAnswered = false
+    var held: [[UInt8]] = []
+    var heldBytes = 0
+    /// Whether a new answer is due, because a window changed.
+    var isRefreshSet = false
+}

@@ -1,0 +1,49 @@
+import TopGunModel
+import TopGunPartition
+
+/// What a client is to be told of one operation.
+struct OperationAnswer {
+    var id: UInt64?
+    var concern: WriteConcern
+    var outcome: Outcome
+
+    init(id: UInt64?, concern: WriteConcern, outcome: Outcome) {
+        self.id = id
+        self.concern = concern
+        self.outcome = outcome
+    }
+
+    init(_ operation: OperationView, _ outcome: Outcome) {
+        self.id = operation.id
+        self.concern = operation.concern ?? .replicated
+        self.outcome = outcome
+    }
+
+    /// How an answer leaves.
+    enum Way {
+        /// Success that needs no disk: at once.
+        case early
+        /// Success that is true once it is on disk.
+        case durable
+        /// Success that nobody asked to hear of.
+        case silent
+        case refused
+        /// Not taken, to be tried again.
+        case later
+    }
+
+    var way: Way {
+        switch outcome {
+        case .merged, .repeated, .superseded, .restamped:
+            switch concern {
+            case .fireAndForget: .silent
+            case .memory: .early
+            case .applied, .replicated, .persisted: .durable
+            }
+        case .refused(let refusal): refusal.isFinal ? .refused : .later
+        }
+    }
+
+    /// The level reached once it is on this disk: on a single node without a database every level there is.
+    var durableLevel: WriteConcern { max(concern, .replicated) }
+}

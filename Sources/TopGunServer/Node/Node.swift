@@ -1,0 +1,187 @@
+import Synchronization
+import TopGunEnvironment
+import TopGunModel
+import TopGunPartition
+import TopGunStorage
+
+/// A server node in one process: its data directory, its log, and the actors of every event loop.
+///
+/// ```
+///   data directory ── checkpoints, then the log ──► GroupState per loop
+///   loop i:  Gateway i  ⇄  PartitionGroup i, Partition p (p % loops == i)
+///   log thread ── durable ──► gates          supervisor thread: checkpoints, expiry
+/// ```
+///
+/// Made by ``start(_:)`` once everything is recovered. A disk that fails ends it: nothing is acknowledged any more and
+/// ``NodeContext/fail`` is told.
+package final class Node: ServingNode {
+    package let owners: [any ClientConnectionOwner]
+
+    private let context: NodeContext
+    private let directory: DataDirectory
+    private let log: WriteAheadLog
+    private let groups: [PartitionGroup]
+    private let gateways: [Gateway]
+    private let supervisor: PartitionSupervisor
+    private let condition: NodeCondition
+
+    private init(
+        context: NodeContext, directory: DataDirectory, log: WriteAheadLog, groups: [PartitionGroup],
+        gateways: [Gateway], supervisor: PartitionSupervisor, condition: NodeCondition
+    ) {
+        self.context = context
+        self.directory = directory
+        self.log = log
+        self.groups = groups
+        self.gateways = gateways
+        self.supervisor = supervisor
+        self.condition = condition
+        self.owners = gateways
+    }
+}
+
+// MARK: - Starting
+
+extension Node {
+    /// Opens the data directory, recovers it, and returns a node that serves.
+    package static func start(_ context: NodeContext) async throws(ServerError) -> any ServingNode {
+        try await start(context, options: NodeOptions())
+    }
+
+    static func start(_ context: NodeContext, options: NodeOptions) async throws(ServerError) -> Node {
+        let recovered = try await NodeRecovery(context: context).run()
+        let condition = NodeCondition()
+        let thread = context.environment.spawner.thread(named: "topgun-recovery")
+        let onFailure: @Sendable (StorageError) -> Void = { error in
+            condition.fail(error.message)
+            context.fail(ServerError(error))
+        }
+        let log: WriteAheadLog
+        do {
+            log = try await thread.run { () throws(StorageError) in
+                try WriteAheadLog(
+                    continuing: recovered.log, in: recovered.directory, spawner: context.environment.spawner,
+                    clock: context.environment.clock, onFailure: onFailure)
+            }
+        } catch {
+            throw ServerError(error)
+        }
+        let store = CheckpointStore(
+            in: recovered.directory, coverage: recovered.coverage, spawner: context.environment.spawner,
+            onFailure: onFailure)
+        let crew = Crew(context: context, options: options, recovered: recovered, log: log)
+        await crew.join()
+        let supervisor = PartitionSupervisor(
+            context: context, log: log, store: store, groups: crew.groups, partitions: crew.partitions)
+        context.environment.spawner.spawn("partition supervisor") { await supervisor.run() }
+        let identity = recovered.directory.identity
+        context.log.info(
+            "serving",
+            [
+                .node: identity.nodeID, .records: recovered.records, .directory: recovered.directory.path,
+                .position: recovered.log.end,
+            ])
+        return Node(
+            context: context, directory: recovered.directory, log: log, groups: crew.groups, gateways: crew.gateways,
+            supervisor: supervisor, condition: condition)
+    }
+}
+
+/// How a node may be told to misbehave, so that a test can show that it would notice.
+struct NodeOptions: Sendable {
+    /// Lets acknowledgements out before their write: the negative control of the kill test.
+    var acknowledgesEarly = false
+}
+
+// MARK: - Serving
+
+extension Node {
+    package func health() async -> NodeHealth {
+        var records = 0
+        var memoryBytes = 0
+        var backlogBytes = 0
+        for group in groups {
+            let size = await group.size
+            records += size.records
+            memoryBytes += size.memoryBytes
+            backlogBytes += size.backlogBytes
+        }
+        let statistics = log.statistics
+        let gauges = [
+            Gauge(name: "topgun_records", help: "Records held, tombstones included.", value: Double(records)),
+            Gauge(name: "topgun_record_bytes", help: "Memory of records and tables.", value: Double(memoryBytes)),
+            Gauge(
+                name: "topgun_log_backlog_bytes", help: "Bytes handed to the log and not yet on disk.",
+                value: Double(backlogBytes)),
+            Gauge(
+                name: "topgun_log_retained_bytes", help: "Bytes of log segments that are still needed.",
+                value: Double(log.retainedBytes)),
+            Gauge(
+                name: "topgun_log_position", help: "Everything before it is on disk.",
+                value: Double(log.durablePosition.rawValue)),
+            Gauge(name: "topgun_log_syncs", help: "Syncs of the log since the start.", value: Double(statistics.syncs)),
+            Gauge(
+                name: "topgun_log_sync_seconds", help: "Time spent in syncs of the log since the start.",
+                value: Double(statistics.syncNanos) / 1e9),
+            Gauge(
+                name: "topgun_log_slowest_sync_seconds", help: "The slowest sync of the log since the start.",
+                value: Double(statistics.slowestSyncNanos) / 1e9),
+        ]
+        let state = condition.state
+        return NodeHealth(
+            state: state.state, detail: detail(state), operationsInFlight: backlogBytes > 0 ? 1 : 0, gauges: gauges)
+    }
+
+    private func detail(_ state: (state: NodeHealth.State, detail: String)) -> String {
+        if state.state == .ready, log.state == .full { return "the disk is full: reading goes on, writes are refused" }
+        return state.detail
+    }
+
+    package func pulse() async {
+        for group in groups { _ = await group.size }
+        guard let loop = context.environment.spawner.loops.first else { return }
+        await withCheckedContinuation { continuation in
+            log.ping(from: loop) { continuation.resume() }
+        }
+    }
+
+    package func stop() async throws(ServerError) {
+        condition.stop()
+        await supervisor.stop()
+        guard let loop = context.environment.spawner.loops.first else { return }
+        if log.state == .failed { throw ServerError(.disk, "the disk failed; the log was not closed") }
+        await withCheckedContinuation { continuation in
+            log.close(from: loop) { continuation.resume() }
+        }
+        directory.close()
+    }
+}
+
+/// What a node says about itself.
+final class NodeCondition: Sendable {
+    private let current = Mutex<(state: NodeHealth.State, detail: String)>((.ready, "serving"))
+
+    var state: (state: NodeHealth.State, detail: String) { current.withLock { $0 } }
+
+    func fail(_ message: String) {
+        current.withLock { $0 = (.failed, message) }
+    }
+
+    func stop() {
+        current.withLock { if $0.state != .failed { $0 = (.draining, "stopping") } }
+    }
+}
+
+extension ServerError {
+    /// What an error of the storage means for the process.
+    init(_ error: StorageError) {
+        let code: Code =
+            switch error.code {
+            case .inUse: .locked
+            case .foreign, .newerFormat, .damagedIdentity: .foreignData
+            case .damagedLog, .damagedCheckpoint: .damagedData
+            case .noSpace, .disk: .disk
+            }
+        self.init(code, error.message)
+    }
+}

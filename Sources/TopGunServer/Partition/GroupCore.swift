@@ -1,0 +1,384 @@
+import TopGunEnvironment
+import TopGunModel
+import TopGunPartition
+import TopGunStorage
+import TopGunWire
+
+/// What one event loop holds of the data: the partitions' core, the buffer for the log, and the gate.
+///
+/// ```
+///  gateway ──apply──► GroupState ──► outcomes, log, changes
+///                                       │       │      │ encoded once
+///      tick: one per loop iteration ────┤       ▼      ▼
+///                                       ▼     DurabilityGate (acks, events, answers)
+///                                  WriteAheadLog ──on disk──► release ──► gateways
+/// ```
+///
+/// Confined to its loop; ``PartitionGroup`` is the actor that owns it. The gateway of the same loop calls it directly,
+/// others through the mailbox.
+final class GroupCore {
+    let index: Int
+    let loop: any Loop
+    let state: GroupState
+    let metrics: LoopMetrics
+    var gate = DurabilityGate()
+    /// Bytes handed to the log and not yet on disk.
+    private(set) var backlogBytes = 0
+
+    private let clock: any Clock
+    private let log: WriteAheadLog
+    private let acknowledgesEarly: Bool
+    private var crew: [LoopBound<GatewayCore>] = []
+    private let empty = UnsafeRawBufferPointer(start: nil, count: 0)
+    private var watchers: [[Watcher]] = []
+    private var publishedChanges = 0
+    private var publishedQueries = 0
+    private var isTickScheduled = false
+    private var spareSinks: [ByteSink] = []
+    private var remote: [RemoteEvents?]
+    /// Everything that was merged here and logged before it is on disk.
+    private(set) var durablePosition: LogPosition
+
+    /// Who wants the changes of a map: the map as that loop's gateway numbers it.
+    struct Watcher: Equatable {
+        var loop: UInt8
+        var map: Int32
+    }
+
+    /// `acknowledgesEarly` lets everything out before it is written: the negative control of the kill test, and nothing
+    /// else, sets it.
+    init(
+        index: Int, loop: any Loop, loops: Int, state: GroupState, log: WriteAheadLog, clock: any Clock,
+        metrics: LoopMetrics, acknowledgesEarly: Bool = false
+    ) {
+        self.index = index
+        self.loop = loop
+        self.state = state
+        self.log = log
+        self.clock = clock
+        self.metrics = metrics
+        self.acknowledgesEarly = acknowledgesEarly
+        self.durablePosition = log.durablePosition
+        self.remote = Array(repeating: nil, count: loops)
+    }
+
+    /// Introduces the gateways of all loops, in order; once, before anything else.
+    func join(_ crew: [LoopBound<GatewayCore>]) {
+        self.crew = crew
+    }
+
+    private var gateway: GatewayCore { crew[index].value }
+    /// A reference to itself that may travel with a job.
+    private var door: LoopBound<GroupCore> { LoopBound(self, on: loop) }
+
+    var wallMillis: Int64 { clock.wallMillis() }
+}
+
+// MARK: - Writing
+
+extension GroupCore {
+    /// Why no operation is taken at present, if so.
+    var refusal: Refusal? {
+        switch log.state {
+        case .open: backlogBytes > Limits.logBacklogBytesMax || gate.waitingBytes > Limits.gateBytesMax ? .busy : nil
+        case .full: .nodeFull
+        case .failed, .closed: .notReady
+        }
+    }
+
+    /// Whether connections that write should not be read for a while.
+    var isCongested: Bool {
+        backlogBytes > Limits.logBacklogBytesPause || gate.waitingBytes > Limits.gateBytesMax / 2
+    }
+
+    /// Merges operations; ``GroupState/outcomes`` says what came of them. Put what answers them into the gate, then call
+    /// ``publish()``.
+    func apply(
+        _ operations: UnsafeBufferPointer<OperationView>, author: SessionID, nameSpace: ByteString,
+        rules: IngressRules, wallMillis: Int64
+    ) {
+        reserveStamps(wallMillis: wallMillis)
+        state.apply(
+            operations, author: author.number, nameSpace: nameSpace, rules: rules, wallMillis: wallMillis)
+        scheduleTick()
+    }
+
+    /// Puts what changed since the last call into the gate: one encoding for each event, however many read it.
+    func publish() {
+        let changes = state.changes
+        while publishedChanges < changes.count {
+            let change = changes[publishedChanges]
+            publishedChanges += 1
+            let map = Int(change.map.rawValue)
+            guard map < watchers.count, !watchers[map].isEmpty else { continue }
+            var start = change.offset
+            guard let record = StoredRecord(in: state.log.bytes, at: &start) else {
+                preconditionFailure("a change names no record of the log")
+            }
+            let offset = gate.open.bytes.count
+            ServerFrame.event(of: record, into: gate.open.bytes)
+            let length = gate.open.bytes.count - offset
+            for watcher in watchers[map] {
+                gate.open.entries.append(
+                    GateEntry(
+                        kind: .event, loop: watcher.loop, target: watcher.map, number: change.author, offset: offset,
+                        length: length))
+            }
+        }
+        publishQueryChanges()
+    }
+
+    private func publishQueryChanges() {
+        let changes = state.queryChanges
+        while publishedQueries < changes.count {
+            let change = changes[publishedQueries]
+            publishedQueries += 1
+            var start = change.offset
+            guard let record = StoredRecord(in: state.log.bytes, at: &start) else {
+                preconditionFailure("a change names no record of the log")
+            }
+            let offset = gate.open.bytes.count
+            RowChange.append(change.kind, of: record, to: gate.open.bytes)
+            gate.open.entries.append(
+                GateEntry(
+                    kind: .update, loop: UInt8(SubscriptionNumber(change.subscription).loop),
+                    number: change.subscription, offset: offset, length: gate.open.bytes.count - offset))
+        }
+    }
+
+    /// Makes sure that the clock may stamp: every group from here on carries the higher bound to disk, and nothing that
+    /// was stamped leaves before its group is there.
+    private func reserveStamps(wallMillis: Int64) {
+        guard let bound = state.clock.boundToReserve(wallMillis: wallMillis) else { return }
+        log.raiseClockBound(to: bound)
+        state.clock.raiseBound(to: bound)
+    }
+
+    /// Turns what has outlived itself into tombstones, a bounded number at a time; returns whether more is left.
+    func expire() -> Bool {
+        let wall = wallMillis
+        reserveStamps(wallMillis: wall)
+        let expired = state.expire(wallMillis: wall, limit: Limits.expiryBatchMax)
+        metrics.counts.recordsExpired += expired
+        if expired > 0 {
+            publish()
+            scheduleTick()
+        }
+        return expired == Limits.expiryBatchMax
+    }
+}
+
+// MARK: - The tick
+
+extension GroupCore {
+    /// Asks for one ``tick()`` after everything that this iteration of the loop brings.
+    func scheduleTick() {
+        guard !isTickScheduled else { return }
+        isTickScheduled = true
+        loop.execute { [door] in door.value.tick() }
+    }
+
+    /// Runs a job once everything it may have seen is on disk, in order with all else that leaves.
+    func afterGate(_ job: @escaping () -> Void) {
+        let batch = gate.open
+        batch.entries.append(GateEntry(kind: .job, target: Int32(batch.jobs.count)))
+        batch.jobs.append(job)
+        scheduleTick()
+    }
+
+    /// Hands the log its share of this iteration, and lets go what waits for nothing.
+    private func tick() {
+        isTickScheduled = false
+        publish()
+        gateway.sendMailboxes()
+        if state.log.count > 0 {
+            handOver()
+        } else {
+            _ = gate.close(logged: false)
+        }
+        release(upTo: acknowledgesEarly ? gate.handedOver : gate.reached)
+    }
+
+    private func handOver() {
+        let ticket = gate.close(logged: true)
+        let (group, partitions) = state.takeLog(replacingWith: spareSinks.popLast() ?? ByteSink(capacity: 64 * 1_024))
+        publishedChanges = 0
+        publishedQueries = 0
+        let bytes = group.count
+        backlogBytes += bytes
+        metrics.counts.logTickets += 1
+        metrics.counts.logBytes += bytes
+        log.append(group, partitions: partitions, from: loop) { [door] end, recycled in
+            door.value.logged(ticket: ticket, bytes: bytes, end: end, recycled: recycled)
+        }
+    }
+
+    private func logged(ticket: Int64, bytes: Int, end: LogPosition, recycled: ByteSink) {
+        backlogBytes -= bytes
+        if spareSinks.count < Limits.gateSpareBatchesMax, bytes <= Limits.gateBufferBytesKept {
+            recycled.removeAll()
+            spareSinks.append(recycled)
+        }
+        durablePosition = end
+        release(upTo: max(ticket, gate.reached))
+        gateway.flush()
+        if !isCongested { gateway.resumeWriters() }
+    }
+}
+
+// MARK: - Leaving
+
+extension GroupCore {
+    private func release(upTo ticket: Int64) {
+        let batches = gate.release(upTo: ticket)
+        guard !batches.isEmpty else { return }
+        let gateway = gateway
+        for batch in batches {
+            let bytes = batch.bytes.bytes
+            for entry in batch.entries {
+                let slice = UnsafeRawBufferPointer(rebasing: bytes[entry.offset..<entry.offset + entry.length])
+                switch entry.kind {
+                case .acknowledgement: gateway.acknowledge(entry.session, lastID: entry.number, frame: slice)
+                case .answer: gateway.answer(entry.session, frame: slice)
+                case .event, .echo, .update:
+                    if Int(entry.loop) == index {
+                        gateway.deliver(entry, bytes: slice)
+                    } else {
+                        collect(entry, bytes: slice)
+                    }
+                case .job:
+                    sendRemoteEvents()
+                    batch.jobs[Int(entry.target)]()
+                }
+            }
+            for events in remote { events?.endBatch() }
+            gate.recycle(batch)
+        }
+        sendRemoteEvents()
+        gateway.flush()
+    }
+
+    /// Keeps an event for another loop until the end of this release: one crossing for all of them.
+    private func collect(_ entry: GateEntry, bytes: UnsafeRawBufferPointer) {
+        let events = remote[Int(entry.loop)] ?? RemoteEvents()
+        remote[Int(entry.loop)] = events
+        events.append(entry, bytes: bytes)
+    }
+
+    private func sendRemoteEvents() {
+        for loop in remote.indices {
+            guard let events = remote[loop] else { continue }
+            remote[loop] = nil
+            crew[loop].loop.execute { [target = crew[loop]] in target.value.deliver(events) }
+        }
+    }
+}
+
+// MARK: - Answers
+
+extension GroupCore {
+    /// Puts a message for one session behind everything it may have seen.
+    func answerAfterGate(_ message: ServerMessage, to session: SessionID) {
+        let batch = gate.open
+        let offset = batch.bytes.count
+        message.encode(into: batch.bytes)
+        batch.entries.append(
+            GateEntry(kind: .answer, session: session, offset: offset, length: batch.bytes.count - offset))
+        scheduleTick()
+    }
+
+    /// Sends a writer the record that stands in place of what it wrote.
+    func echo(_ operation: OperationView, nameSpace: ByteString, to session: SessionID) {
+        guard let map = state.existingMap(ByteString(copying: operation.map), in: nameSpace),
+            let record = state.record(in: map, key: operation.key, keyHash: operation.keyHash)
+        else { return }
+        echo(
+            map: operation.map, key: record.key, value: record.value, millis: record.millis, counter: record.counter,
+            node: record.node, ttlMillis: record.ttlMillis, to: session)
+    }
+
+    /// Sends an official client whose write was refused what the server has instead, stamped later than the write, or a
+    /// removal where it has nothing: only so does the client let go of its own value.
+    func correct(_ operation: OperationView, nameSpace: ByteString, to session: SessionID) {
+        // Never stored and never compared with anything but the refused write, so the clock is not asked.
+        let millis = max(wallMillis, operation.millis + 1)
+        let record = state.existingMap(ByteString(copying: operation.map), in: nameSpace).flatMap {
+            state.record(in: $0, key: operation.key, keyHash: operation.keyHash)
+        }
+        state.clock.node.bytes.withUnsafeBytes { node in
+            Payload.tombstone.bytes.withUnsafeBytes { tombstone in
+                echo(
+                    map: operation.map, key: operation.key, value: record?.value ?? tombstone, millis: millis,
+                    counter: 0, node: node, ttlMillis: 0, to: session)
+            }
+        }
+    }
+
+    private func echo(
+        map: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer, millis: Int64,
+        counter: UInt32, node: UnsafeRawBufferPointer, ttlMillis: Int64, to session: SessionID
+    ) {
+        let record = StoredRecord(
+            kind: .lww, nameSpace: empty, map: map, key: key, node: node, millis: millis, counter: counter,
+            ttlMillis: ttlMillis, value: value, tail: empty)
+        let batch = gate.open
+        let offset = batch.bytes.count
+        ServerFrame.event(of: record, into: batch.bytes)
+        batch.entries.append(
+            GateEntry(
+                kind: .echo, loop: UInt8(session.loop), session: session, offset: offset,
+                length: batch.bytes.count - offset))
+        scheduleTick()
+    }
+}
+
+// MARK: - Interest
+
+extension GroupCore {
+    /// A gateway wants the changes of a map from now on.
+    func watch(_ name: ByteString, in nameSpace: ByteString, by watcher: Watcher) throws(PartitionError) {
+        let map = try state.map(name, in: nameSpace)
+        let index = Int(map.rawValue)
+        while watchers.count <= index { watchers.append([]) }
+        guard !watchers[index].contains(watcher) else { return }
+        watchers[index].append(watcher)
+        state.watch(map)
+    }
+
+    func unwatch(_ name: ByteString, in nameSpace: ByteString, by watcher: Watcher) {
+        guard let map = state.existingMap(name, in: nameSpace) else { return }
+        let index = Int(map.rawValue)
+        guard index < watchers.count, let found = watchers[index].firstIndex(of: watcher) else { return }
+        watchers[index].remove(at: found)
+        state.unwatch(map)
+    }
+}
+
+/// Events on their way to the gateway of another loop.
+///
+/// Unchecked because the loop that fills it gives it away with the job that carries it.
+final class RemoteEvents: @unchecked Sendable {
+    private(set) var entries: [GateEntry] = []
+    private let sink = ByteSink(capacity: 4 * 1_024)
+    private var last = (offset: -1, copied: 0)
+
+    /// Copies the bytes, once for all entries in a row that share them.
+    func append(_ entry: GateEntry, bytes: UnsafeRawBufferPointer) {
+        var entry = entry
+        if last.offset != entry.offset {
+            last = (entry.offset, sink.count)
+            sink.append(bytes)
+        }
+        entry.offset = last.copied
+        entries.append(entry)
+    }
+
+    /// Offsets of the next batch have nothing to do with those seen so far.
+    func endBatch() {
+        last.offset = -1
+    }
+
+    func bytes(of entry: GateEntry) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: sink.bytes[entry.offset..<entry.offset + entry.length])
+    }
+}

@@ -1,0 +1,33 @@
+import TopGunEnvironment
+import TopGunModel
+import TopGunPartition
+
+/// The actor of one event loop's data; a shell around ``GroupCore``, which code of the same loop reaches through
+/// ``door``.
+actor PartitionGroup {
+    private nonisolated let loop: any Loop
+    nonisolated let door: LoopBound<GroupCore>
+
+    nonisolated var unownedExecutor: UnownedSerialExecutor { loop.executor }
+
+    init(_ door: LoopBound<GroupCore>) {
+        self.loop = door.loop
+        self.door = door
+    }
+
+    /// Turns what outlived itself into tombstones, a bounded number per turn of the loop.
+    func expire() {
+        guard door.value.expire() else { return }
+        loop.execute { [door] in Self.expireMore(door) }
+    }
+
+    private static func expireMore(_ door: LoopBound<GroupCore>) {
+        guard door.value.expire() else { return }
+        door.loop.execute { expireMore(door) }
+    }
+
+    /// What the group holds, for `/metrics`.
+    var size: (records: Int, memoryBytes: Int, backlogBytes: Int) {
+        (door.value.state.recordCount, door.value.state.memoryBytes, door.value.backlogBytes)
+    }
+}

@@ -1,0 +1,90 @@
+import Testing
+
+@testable import TopGunServer
+
+@Suite struct AcknowledgementLedgerTests {
+    @Test func `in order every decided id is covered at once`() {
+        var ledger = AcknowledgementLedger()
+        for id in UInt64(1)...100 {
+            ledger.decide(id)
+            #expect(ledger.lastID == id)
+        }
+    }
+
+    @Test func `an id that must be tried again is never covered`() {
+        var ledger = AcknowledgementLedger()
+        ledger.decide(1)
+        ledger.postpone(2)
+        ledger.decide(3)
+        #expect(ledger.lastID == 1)
+        ledger.decide(2)
+        #expect(ledger.lastID == 3)
+    }
+
+    @Test func `repeats of covered ids take nothing back`() {
+        var ledger = AcknowledgementLedger()
+        for id in UInt64(1)...5 { ledger.decide(id) }
+        ledger.decide(2)
+        #expect(ledger.lastID == 5)
+        ledger.postpone(6)
+        ledger.decide(3)
+        #expect(ledger.lastID == 5)
+    }
+
+    @Test(arguments: 0..<200)
+    func `against a naive model nothing undecided is ever covered and everything is at the end`(_ seed: UInt64) {
+        var generator = Generator(seed: seed)
+        var ledger = AcknowledgementLedger()
+        var undecided: Set<UInt64> = []
+        var highest: UInt64 = 0
+        for _ in 0..<300 {
+            let id = UInt64.random(in: 0...40, using: &generator)
+            if Bool.random(using: &generator) {
+                // The highest id that is covered cannot become undecided again: it was decided for good.
+                guard id > ledger.lastID else { continue }
+                ledger.postpone(id)
+                undecided.insert(id)
+            } else {
+                ledger.decide(id)
+                undecided.remove(id)
+            }
+            highest = max(highest, id)
+            let bound = undecided.min().map { $0 == 0 ? 0 : $0 - 1 } ?? highest
+            #expect(ledger.lastID <= bound, "seed \(seed)")
+            if undecided.isEmpty { #expect(ledger.lastID == highest, "seed \(seed)") }
+        }
+    }
+
+    @Test func `ranges join, split and are counted`() {
+        var ranges = IDRanges()
+        for id in [1, 3, 5, 2, 4] as [UInt64] { ranges.insert(id) }
+        #expect(ranges.rangeCount == 1)
+        ranges.remove(3)
+        #expect(ranges.rangeCount == 2)
+        #expect(!ranges.contains(3))
+        #expect(ranges.contains(4))
+        for id in [1, 2, 4, 5] as [UInt64] { ranges.remove(id) }
+        #expect(ranges.isEmpty)
+        ranges.insert(.max)
+        ranges.insert(0)
+        #expect(ranges.first == 0)
+        #expect(ranges.rangeCount == 2)
+    }
+}
+
+/// SplitMix64: the same numbers for the same seed on every machine.
+struct Generator: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) {
+        state = seed
+    }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+        return mixed ^ (mixed >> 31)
+    }
+}
