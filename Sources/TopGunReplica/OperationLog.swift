@@ -138,6 +138,8 @@ struct LogEntry: Sendable {
     var state: State
     /// The highest level that was reported.
     var level = WriteConcern.fireAndForget
+    /// What a LEVEL_UP said that came before the acknowledgement; counts once that is here.
+    var risenLevel = WriteConcern.fireAndForget
     /// Whether the application was told that something newer stands.
     var isSuperseded = false
     /// When it was last sent.

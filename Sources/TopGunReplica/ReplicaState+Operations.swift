@@ -163,7 +163,7 @@ extension ReplicaState {
         pauseMillis = 0
         if log[slot].state == .sent { noteDecided(slot) }
         log[slot].state = .reached
-        reach(slot, result.level, now)
+        reach(slot, max(result.level, log[slot].risenLevel), now)
         if result.isSuperseded { supersede(slot) }
         let ref = log[slot].ref
         let retires = link.features.contains(.results) ? log[slot].level >= configuration.retireLevel : true
@@ -217,8 +217,11 @@ extension ReplicaState {
     mutating func levelRose(_ id: UInt64, to level: WriteConcern, at now: ReplicaTime) {
         guard log.slot(ofID: id) == nil else {
             guard let slot = sentSlot(of: id) else { return }
-            // Nothing may be retired that was never decided.
-            guard log[slot].state == .reached else { return fault(.unknownOperation) }
+            // Nothing is retired that was not decided yet.
+            guard log[slot].state == .reached else {
+                log[slot].risenLevel = max(log[slot].risenLevel, level)
+                return
+            }
             reach(slot, level, now)
             if log[slot].level >= configuration.retireLevel { retire(slot, now) }
             return

@@ -112,6 +112,9 @@ package struct ReplicaState: ~Copyable, Sendable {
     /// Operations that the servers do not hold safely yet.
     package var pendingCount: Int { log.count }
 
+    /// Whether the store has everything that is here.
+    package var isSaved: Bool { saving.isEmpty && saving.inFlight == nil }
+
     /// Ids of the operations in the log, ascending.
     package var outstandingOperations: [UInt64] { log.ids }
 

@@ -10,6 +10,8 @@ final class TestClient {
     var now: ReplicaTime
     /// Whether transactions are committed as they come, or wait in ``transaction`` for the test.
     var commitsAtOnce = true
+    /// Whether a server is there that answers PING.
+    var answersPings = false
     private(set) var transaction: StoreTransaction?
     /// Transactions handed out so far.
     private(set) var transactions: [StoreTransaction] = []
@@ -89,7 +91,7 @@ final class TestClient {
                     do throws(WireError) {
                         sent.append(try ClientMessage.decode(bytes))
                     } catch {
-                        Issue.record("sent what is no message: \(error)")
+                        Issue.record("sent what is no message: \(error) \(frame)")
                     }
                 }
             }
@@ -105,6 +107,13 @@ final class TestClient {
             }
             if commitsAtOnce, self.transaction != nil {
                 commit()
+                isQuiet = false
+            }
+            if answersPings, let last = sent.last, case .ping(let timestamp) = last {
+                sent.removeLast()
+                let sink = ByteSink()
+                ServerMessage.pong(timestamp: timestamp, serverTime: now.wallMillis).encode(into: sink)
+                state.received(sink.bytes, at: now)
                 isQuiet = false
             }
             if isQuiet { return }
@@ -167,6 +176,7 @@ final class TestClient {
     var syncState: SyncState { state.syncState }
     var pendingCount: Int { state.pendingCount }
     var node: ByteString { state.node }
+    var isSaved: Bool { state.isSaved }
     var setAside: [SetAsideOperation] { state.setAsideOperations }
 
     func contents(of map: MapID) -> [ByteString: Payload] {
@@ -218,7 +228,8 @@ final class TestClient {
 
     /// Waits for the next attempt and connects again.
     func reconnect(to server: ServerIdentity = .test()) {
-        pass(60_000)
+        connections = []
+        while !connections.contains(.open) { pass(10) }
         _ = takeSent()
         connect(to: server)
     }
