@@ -21,13 +21,13 @@ extension GroupState {
             cell.pointee.bytes -= block.blockBytes
             if !block.isTombstone { cell.pointee.liveRecords -= 1 }
             if block.due != RecordBlock.notDue { expiry.scheduled -= 1 }
-            memoryBytes -= block.blockBytes + RecordBlock.allocatorBytes
+            recordMemoryBytes -= block.blockBytes + RecordBlock.allocatorBytes
             if Int(cell.pointee.leavesBuilt) > partition.index, let leaves = cell.pointee.leaves {
                 leaves.remove(block)
                 cell.pointee.leavesGeneration &+= 1
             }
         }
-        memoryBytes -= state.pointee.table.slotBytes
+        recordMemoryBytes -= state.pointee.table.slotBytes
         recordCount -= state.pointee.table.count
         state.pointee.table.removeAll()
         state.pointee.bytes = 0

@@ -82,7 +82,7 @@ extension GroupState {
             value: incoming.value.count &+ slack)
         let more = bytes &- stored.blockBytes
         if isLimited, isGrowing, !incoming.isTombstone, memoryBytes &+ more > limits.memoryBytesMax { return nil }
-        memoryBytes &+= more
+        recordMemoryBytes &+= more
         return .allocate(bytes: bytes)
     }
 
@@ -103,7 +103,7 @@ extension GroupState {
             incoming.ttlMillis > 0 ? due(incoming, in: partition, replacing: RecordBlock.notDue) : RecordBlock.notDue
         block.write(incoming, due: due)
         state.pointee.table.insert(block, hash: incoming.hash, at: place, hasher: hasher)
-        memoryBytes &+= more
+        recordMemoryBytes &+= more
         recordCount &+= 1
         let live = incoming.isTombstone ? 0 : 1
         state.pointee.bytes &+= bytes

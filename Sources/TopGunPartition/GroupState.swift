@@ -31,9 +31,10 @@ package final class GroupState {
     /// Changes of query results since the last `takeLog`, in order; for one change in order of subscribing.
     package internal(set) var queryChanges: [QueryChange] = []
 
-    /// Memory of records and tables together, as admission counts it; Merkle leaves, names and subscriptions, which have
-    /// their own limits, are not in it.
-    package internal(set) var memoryBytes = 0
+    /// Memory of records, tables and replaced stamps together, as admission counts it; Merkle leaves, names and
+    /// subscriptions, which have their own limits, are not in it.
+    package var memoryBytes: Int { recordMemoryBytes + restamps.bytes }
+    var recordMemoryBytes = 0
     /// Records of all partitions, tombstones included.
     package internal(set) var recordCount = 0
 

@@ -6,6 +6,8 @@ import TopGunModel
 ///  leaf 0x374   sum   bytes   records ──> [block, block, …]      each block knows its place in the run
 /// ```
 ///
+/// Leaves lie in pages of sixteen that come with their first record, so that a small map costs little.
+///
 /// A record that moves to another block is put into its old place, so a walk over a leaf never misses one. Built by one
 /// walk over the tables when a map is first synced, kept up to date by every write from then on. A handle without
 /// ownership: whoever made it calls ``deallocate()``.
@@ -18,36 +20,56 @@ struct LeafIndex {
         var sum: UInt32 = 0
     }
 
-    private let leaves: UnsafeMutablePointer<Leaf>
+    private let pages: UnsafeMutablePointer<UnsafeMutablePointer<Leaf>?>
+
+    private static let pageCount = ModelLimits.merkleLeafCount / 16
 
     init() {
-        leaves = .allocate(capacity: ModelLimits.merkleLeafCount)
-        leaves.initialize(repeating: Leaf(), count: ModelLimits.merkleLeafCount)
+        pages = .allocate(capacity: Self.pageCount)
+        pages.initialize(repeating: nil, count: Self.pageCount)
     }
 
     func deallocate() {
-        for leaf in 0..<ModelLimits.merkleLeafCount { leaves[leaf].records?.deallocate() }
-        leaves.deallocate()
+        for leaf in 0..<ModelLimits.merkleLeafCount { self[leaf]?.pointee.records?.deallocate() }
+        for page in 0..<Self.pageCount { pages[page]?.deallocate() }
+        pages.deallocate()
+    }
+
+    /// The leaf with that number; `nil` if there was never a record near it.
+    @inline(__always)
+    private subscript(leaf: Int) -> UnsafeMutablePointer<Leaf>? {
+        pages[leaf &>> 4].map { $0 + (leaf & 15) }
+    }
+
+    /// The leaf of a record that is in it.
+    @inline(__always)
+    private func leaf(of block: RecordBlock) -> UnsafeMutablePointer<Leaf> {
+        guard let leaf = self[MerkleTree32.leaf(ofKeyHash: block.keyHash)] else {
+            preconditionFailure("the record was never added")
+        }
+        return leaf
+    }
+
+    private func makeLeaf(_ leaf: Int) -> UnsafeMutablePointer<Leaf> {
+        let page = UnsafeMutablePointer<Leaf>.allocate(capacity: 16)
+        page.initialize(repeating: Leaf(), count: 16)
+        pages[leaf >> 4] = page
+        return page + (leaf & 15)
     }
 
     /// Memory of the index itself.
     var indexBytes: Int {
-        (0..<ModelLimits.merkleLeafCount).reduce(0) {
-            $0 + MemoryLayout<Leaf>.stride + Int(leaves[$1].capacity) * 8
+        (0..<ModelLimits.merkleLeafCount).reduce(Self.pageCount * 8) { bytes, leaf in
+            bytes + (self[leaf].map { MemoryLayout<Leaf>.stride + Int($0.pointee.capacity) * 8 } ?? 0)
         }
     }
 
     // MARK: Writes
 
-    /// Reads the line of a leaf that a write will need.
-    @inline(__always)
-    func touch(keyHash: UInt32) -> UInt64 {
-        UInt64(leaves[MerkleTree32.leaf(ofKeyHash: keyHash)].sum)
-    }
-
     /// Takes in a record; `mixed` is its mixed item.
     func add(_ block: RecordBlock, mixed: UInt32) {
-        let leaf = leaves + MerkleTree32.leaf(ofKeyHash: block.keyHash)
+        let number = MerkleTree32.leaf(ofKeyHash: block.keyHash)
+        let leaf = self[number] ?? makeLeaf(number)
         if leaf.pointee.count == leaf.pointee.capacity { grow(leaf) }
         leaf.pointee.records![Int(leaf.pointee.count)] = block.base
         block.leafPlace = Int(leaf.pointee.count)
@@ -61,7 +83,7 @@ struct LeafIndex {
     /// `oldMixed`, its block `oldBytes` long, and it stood at `place`.
     @inline(__always)
     func update(_ block: RecordBlock, mixed: UInt32, oldMixed: UInt32, oldBytes: Int, place: Int, hasMoved: Bool) {
-        let leaf = leaves + MerkleTree32.leaf(ofKeyHash: block.keyHash)
+        let leaf = leaf(of: block)
         assert(place < Int(leaf.pointee.count))
         leaf.pointee.sum = leaf.pointee.sum &+ mixed &- oldMixed
         block.leafItem = mixed
@@ -73,7 +95,7 @@ struct LeafIndex {
 
     /// Takes out a record that is about to be freed; the last of the leaf takes its place.
     func remove(_ block: RecordBlock) {
-        let leaf = leaves + MerkleTree32.leaf(ofKeyHash: block.keyHash)
+        let leaf = leaf(of: block)
         leaf.pointee.sum = leaf.pointee.sum &- block.leafItem
         leaf.pointee.bytes &-= block.blockBytes
         leaf.pointee.count &-= 1
@@ -96,8 +118,8 @@ struct LeafIndex {
     // MARK: Reads
 
     func tree() -> MerkleTree32 {
-        let sums = (0..<ModelLimits.merkleLeafCount).map { leaves[$0].sum }
-        let counts = (0..<ModelLimits.merkleLeafCount).map { leaves[$0].count }
+        let sums = (0..<ModelLimits.merkleLeafCount).map { self[$0]?.pointee.sum ?? 0 }
+        let counts = (0..<ModelLimits.merkleLeafCount).map { self[$0]?.pointee.count ?? 0 }
         return sums.withUnsafeBufferPointer { sums in
             counts.withUnsafeBufferPointer { MerkleTree32(sums: sums, counts: $0) }
         }
@@ -106,24 +128,27 @@ struct LeafIndex {
     func summary(of range: Range<Int>) -> (records: Int, bytes: Int) {
         var (records, bytes) = (0, 0)
         for leaf in range {
-            records += Int(leaves[leaf].count)
-            bytes += leaves[leaf].bytes
+            guard let leaf = self[leaf] else { continue }
+            records += Int(leaf.pointee.count)
+            bytes += leaf.pointee.bytes
         }
         return (records, bytes)
     }
 
-    func count(of leaf: Int) -> Int { Int(leaves[leaf].count) }
+    func count(of leaf: Int) -> Int { self[leaf].map { Int($0.pointee.count) } ?? 0 }
 
     func block(of leaf: Int, at place: Int) -> RecordBlock {
-        precondition(place < Int(leaves[leaf].count), "beyond the records of a leaf")
-        return RecordBlock(leaves[leaf].records![place])
+        guard let leaf = self[leaf], place < Int(leaf.pointee.count), let records = leaf.pointee.records else {
+            preconditionFailure("beyond the records of a leaf")
+        }
+        return RecordBlock(records[place])
     }
 
     /// Visits the records of a leaf; they must not change meanwhile.
     func forEachBlock(of leaf: Int, _ body: (RecordBlock) -> Void) {
-        guard let records = leaves[leaf].records else { return }
+        guard let leaf = self[leaf], let records = leaf.pointee.records else { return }
         var touched: UInt64 = 0
-        let count = Int(leaves[leaf].count)
+        let count = Int(leaf.pointee.count)
         for place in 0..<count {
             if place + 8 < count { touched ^= UInt64(truncatingIfNeeded: RecordBlock(records[place + 8]).millis) }
             body(RecordBlock(records[place]))

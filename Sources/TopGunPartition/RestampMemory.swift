@@ -38,6 +38,10 @@ struct RestampMemory {
     private var nextSequence: UInt64 = 0
 
     var count: Int { assignedByOrigin.count }
+    /// About how much memory the pairs take.
+    private(set) var bytes = 0
+
+    private static let bytesPerPair = 256
 
     func assigned(to origin: Origin) -> Assigned? { assignedByOrigin[origin] }
 
@@ -45,10 +49,12 @@ struct RestampMemory {
     mutating func remember(_ origin: Origin, as assigned: Assigned, partition: Int, keyHash: UInt32) {
         if let known = assignedByOrigin[origin] {
             guard (assigned.millis, assigned.counter) < (known.millis, known.counter) else { return }
+            forget(origin)
             queue = queue[start...].filter { $0.origin != origin }
             start = 0
         }
         assignedByOrigin[origin] = assigned
+        bytes += Self.bytesPerPair + origin.key.count
         queue.append(
             Pair(
                 sequence: nextSequence, origin: origin, assigned: assigned, partition: partition, keyHash: keyHash))
@@ -59,7 +65,7 @@ struct RestampMemory {
     /// the files, so some stay longer; none is forgotten early.
     mutating func expire(olderThan horizonMillis: Int64) {
         while start < queue.count, queue[start].assigned.millis < horizonMillis {
-            assignedByOrigin[queue[start].origin] = nil
+            forget(queue[start].origin)
             start += 1
         }
         guard start > 64, start * 2 > queue.count else { return }
@@ -68,9 +74,14 @@ struct RestampMemory {
     }
 
     mutating func forget(partition: Int) {
-        for pair in queue[start...] where pair.partition == partition { assignedByOrigin[pair.origin] = nil }
+        for pair in queue[start...] where pair.partition == partition { forget(pair.origin) }
         queue = queue[start...].filter { $0.partition != partition }
         start = 0
+    }
+
+    private mutating func forget(_ origin: Origin) {
+        assignedByOrigin[origin] = nil
+        bytes -= Self.bytesPerPair + origin.key.count
     }
 
     /// The first pair of a partition with that sequence or a later one.
