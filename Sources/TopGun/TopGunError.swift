@@ -16,10 +16,6 @@ public struct TopGunError: Error, Sendable, CustomStringConvertible {
         public static let storage = Code(description: "storage")
         /// The store was written by a newer version of TopGun. Nothing was touched.
         public static let storeTooNew = Code(description: "store too new")
-        /// Sixteen processes have the store open already.
-        public static let storeBusy = Code(description: "store busy")
-        /// The server belongs to another cluster than the one this store was synced with. Nothing was exchanged.
-        public static let foreignCluster = Code(description: "foreign cluster")
         /// The server refused the write for good; ``TopGunError/refusal`` says why. It has been undone locally.
         public static let refused = Code(description: "refused")
         /// The level asked for cannot be reached any more.

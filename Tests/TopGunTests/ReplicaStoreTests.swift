@@ -328,8 +328,8 @@ import TopGunReplica
         let garbage = folder.path("garbage.db")
         try Data(repeating: 7, count: 5000).write(to: URL(fileURLWithPath: garbage))
         for path in [newer, foreign, garbage] {
-            let error = #expect(throws: StoreError.self) { try SQLiteStore(path: path) }
-            #expect(error?.code == .unreadable, "\(path): \(error.debugDescription)")
+            let error = #expect(throws: TopGunError.self) { try SQLiteStore(path: path) }
+            #expect(error?.code == (path == newer ? .storeTooNew : .storage), "\(path): \(error.debugDescription)")
         }
         #expect(try Data(contentsOf: URL(fileURLWithPath: garbage)) == Data(repeating: 7, count: 5000))
     }

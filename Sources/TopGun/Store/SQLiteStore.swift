@@ -29,7 +29,7 @@ package final class SQLiteStore: ReplicaStore {
     private var mapIDs: [ByteString: Int64] = [:]
 
     /// Opens the file, or makes it, readable by its owner only.
-    package init(path: String) throws(StoreError) {
+    package init(path: String) throws(TopGunError) {
         do {
             // Made here, because SQLite would make it readable by everybody. Where that fails, opening says why.
             if !FileManager.default.fileExists(atPath: path) {
@@ -45,8 +45,11 @@ package final class SQLiteStore: ReplicaStore {
             }
             queue = try DatabaseQueue(path: path, configuration: configuration)
             try queue.writeWithoutTransaction { try Self.migrate($0) }
+        } catch let error as TopGunError {
+            throw error
         } catch {
-            throw StoreError(error)
+            let error = StoreError(error)
+            throw TopGunError(.storage, "the store cannot be opened: \(error.message)", cause: error)
         }
     }
 
@@ -56,17 +59,17 @@ package final class SQLiteStore: ReplicaStore {
             let application = try Int64.fetchOne(database, sql: "PRAGMA application_id") ?? 0
             if application == 0 {
                 guard try Int.fetchOne(database, sql: "SELECT count(*) FROM sqlite_schema") == 0 else {
-                    throw StoreError(code: .unreadable, message: "the file is a database of another program")
+                    throw TopGunError(.storage, "the file is a database of another program")
                 }
                 try database.execute(sql: schema)
                 return .commit
             }
             guard application == applicationID else {
-                throw StoreError(code: .unreadable, message: "the file is a database of another program")
+                throw TopGunError(.storage, "the file is a database of another program")
             }
             let reader = try Int64.fetchOne(database, sql: "SELECT value FROM meta WHERE name = 'oldestReader'")
             guard let reader, reader <= format else {
-                throw StoreError(code: .unreadable, message: "the store was written by a newer version of TopGun")
+                throw TopGunError(.storeTooNew, "the store was written by a newer version of TopGun")
             }
             return .commit
         }

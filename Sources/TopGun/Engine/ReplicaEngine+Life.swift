@@ -1,0 +1,250 @@
+import Logging
+import Synchronization
+import TopGunEnvironment
+import TopGunModel
+import TopGunReplica
+
+// Opening and closing.
+
+extension ReplicaEngine {
+    static func open(
+        environment: Environment, logger: Logger, server: String?, tokens: TokenSource?, location: StoreLocation
+    ) async throws(TopGunError) -> ReplicaEngine {
+        let storeThread = environment.spawner.thread(named: "topgun-store")
+        let opened: Result<ReplicaEngine, TopGunError> = await withCheckedContinuation { continuation in
+            storeThread.execute {
+                continuation.resume(
+                    returning: Result { () throws(TopGunError) in
+                        try openBlocking(environment, storeThread, logger, server, tokens, location)
+                    })
+            }
+        }
+        return try opened.get()
+    }
+
+    private static func openBlocking(
+        _ environment: Environment, _ storeThread: any Loop, _ logger: Logger, _ server: String?,
+        _ tokens: TokenSource?, _ location: StoreLocation
+    ) throws(TopGunError) -> ReplicaEngine {
+        var sharing = StoreSharing()
+        let store: ClientStore
+        switch location.kind {
+        case .memory:
+            store = .memory(InMemoryStore())
+        case .file(let path):
+            let lockPath = path + "-lock"
+            sharing.lockPath = lockPath
+            do throws(DiskError) {
+                sharing.lock = try environment.disk.lock(lockPath)
+            } catch {
+                guard error.code == .locked else {
+                    throw TopGunError(.storage, "the lock beside the store cannot be taken", cause: error)
+                }
+            }
+            let file = try SQLiteStore(path: path)
+            store = .file(file)
+            sharing.version = (try? file.otherProcessVersion()) ?? 0  // Read again at the first poll.
+        }
+        let content: StoreContent
+        let sequence: Int64
+        do throws(StoreError) {
+            content = try store.readAll()
+            sequence = try store.changes(since: .max, operationsAfter: .max, limit: 1).sequence
+        } catch {
+            throw TopGunError(.storage, "the store cannot be read: \(error.message)", cause: error)
+        }
+
+        let role: ReplicaRole = sharing.lockPath == nil || sharing.lock != nil ? .leader : .follower
+        var identity = content.identity ?? StoredIdentity(node: ByteString(environment.entropy.uuid()))
+        if role == .follower { identity.node = ByteString(environment.entropy.uuid()) }
+        let configuration = ReplicaConfiguration()
+        let seed = (environment.entropy.next(), environment.entropy.next())
+        let engine = ReplicaEngine(
+            environment: environment, loop: environment.spawner.loops[0], storeThread: storeThread, logger: logger,
+            server: server, tokens: tokens, configuration: configuration, store: store, sharing: sharing,
+            replica: ReplicaState(configuration, identity: identity, role: role, seed: seed))
+        engine.begin(content, sequence: sequence)
+        return engine
+    }
+
+    private func begin(_ content: StoreContent, sequence: Int64) {
+        let token: String? = if case .fixed(let token)? = tokens?.kind { token } else { nil }
+        let role = core.withLock { $0.replica.role }
+        if server == nil {
+            note(SyncProblem.notWanted)
+        } else if role == .follower {
+            note(SyncProblem.otherProcessSyncs)
+        }
+        tell { replica, now in
+            if server == nil { replica.setOnline(false, at: now) }
+            replica.restore(maps: content.maps)
+            replica.restore(operations: content.operations)
+            replica.restore(setAside: content.setAside)
+            replica.start(token: token, storeSequence: sequence, at: now)
+        }
+        pollStore()
+    }
+
+    func setOnline(_ isOnline: Bool) {
+        guard server != nil, !core.withLock({ $0.isClosed }) else { return }
+        if !isOnline { loop.execute { [self] in note(SyncProblem.notWanted) } }
+        tell { replica, now in replica.setOnline(isOnline, at: now) }
+    }
+
+    var info: ReplicaInfo {
+        core.withLock { core in
+            ReplicaInfo(
+                nodeID: core.replica.node.string, clusterID: core.replica.identity.clusterID?.string,
+                userID: core.replica.identity.userID?.string, isSyncing: core.replica.role == .leader)
+        }
+    }
+
+    // MARK: Closing
+
+    func close() async {
+        endConnection()
+        await withCheckedContinuation { continuation in
+            let isIdle = core.withLock { core in
+                guard core.isCommitting else { return true }
+                core.idleWaiters.append(continuation)
+                return false
+            }
+            if isIdle { continuation.resume() }
+        }
+        // What was decided before this is done before it: receipts hear of the last commit.
+        await withCheckedContinuation { continuation in loop.execute { continuation.resume() } }
+        finish()
+    }
+
+    /// The same without waiting: writes that are not stored yet are still being stored.
+    func shutDown() {
+        endConnection()
+        storeThread.execute { [self] in finish() }
+    }
+
+    private func endConnection() {
+        core.withLock { $0.isClosed = true }
+        tell { replica, now in replica.setOnline(false, at: now) }
+    }
+
+    /// Ends every sequence and lets another process sync. The store is closed with the engine.
+    private func finish() {
+        let (sinks, queries, waiters) = core.withLock { core in
+            defer {
+                core.sinks = [:]
+                core.querySinks = [:]
+                core.loadWaiters = [:]
+            }
+            return (
+                core.sinks.values.flatMap { $0 }, Array(core.querySinks.values),
+                core.loadWaiters.values.flatMap { $0 }
+            )
+        }
+        for sink in sinks { sink.finish() }
+        for query in queries { query.finish() }
+        for waiter in waiters { waiter.resume(throwing: TopGunError(.closed, "the client was closed")) }
+        syncStates.finish()
+        lostWrites.finish()
+        for progress in receipts.withLock({ $0.takeAll() }) {
+            progress.failed(TopGunError(.closed, "the client was closed"))
+        }
+        sharing.withLock { sharing in
+            sharing.lock?.close()
+            sharing.lock = nil
+        }
+        let timer = outside.withLock { outside in
+            defer { outside.timer = nil }
+            return outside.timer
+        }
+        timer?.cancel()
+    }
+}
+
+// MARK: - Maps
+
+extension ReplicaEngine {
+    func openMap(_ name: ByteString) async throws(TopGunError) -> MapID {
+        guard !core.withLock({ $0.isClosed }) else { throw TopGunError(.closed, "the client was closed") }
+        let id: MapID
+        do throws(ReplicaError) {
+            id = try step { replica, now throws(ReplicaError) in
+                let id = try replica.open(name, at: now)
+                replica.watch(id, true)
+                return id
+            }
+        } catch {
+            throw TopGunError(error)
+        }
+        do {
+            try await withCheckedThrowingContinuation { continuation in
+                let isLoaded = core.withLock { core in
+                    if core.replica.isLoaded(id) { return true }
+                    core.loadWaiters[id, default: []].append(continuation)
+                    return false
+                }
+                if isLoaded { continuation.resume() }
+            }
+        } catch let error as TopGunError {
+            throw error
+        } catch {
+            throw TopGunError(.storage, "a map cannot be read", cause: error)
+        }
+        return id
+    }
+
+    func register(_ sink: any MapSink, for map: MapID) {
+        core.withLock { $0.sinks[map.index, default: []].append(sink) }
+    }
+
+    func write(
+        _ body: (inout ReplicaState, ReplicaTime) throws(ReplicaError) -> WriteID
+    ) throws(TopGunError) -> WriteReceipt {
+        let progress = WriteProgress()
+        let now = now
+        do throws(ReplicaError) {
+            let isClosed = try core.withLock { core throws(ReplicaError) in
+                if core.isClosed { return true }
+                let write = try body(&core.replica, now)
+                // Before the lock is let go, or its first result could come earlier.
+                receipts.withLock { $0.add(progress, for: write) }
+                takeEffects(of: &core, at: now)
+                return false
+            }
+            if isClosed { throw ReplicaError(.unknownMap) }
+        } catch {
+            if core.withLock({ $0.isClosed }) { throw TopGunError(.closed, "the client was closed") }
+            throw TopGunError(error)
+        }
+        return WriteReceipt(progress: progress)
+    }
+
+    /// The visible value of a key, and whether it will stay what it is until it is changed.
+    func payload(_ key: ByteString, _ map: MapID) -> (payload: Payload, isLasting: Bool)? {
+        core.withLock { core in
+            guard let record = core.replica.record(of: key, in: map), !record.isTombstone else { return nil }
+            guard record.ttlMillis > 0 else { return (record.value, true) }
+            return core.replica.value(of: key, in: map, at: now).map { ($0, false) }
+        }
+    }
+
+    func subscribeToLostWrites() -> HubSubscription<LostWriteQueue> {
+        let refused = core.withLock { $0.replica.setAsideOperations }
+        return lostWrites.subscribe(LostWriteQueue(refused.map { LostWrite($0) }))
+    }
+}
+
+extension TopGunError {
+    init(_ error: ReplicaError) {
+        switch error.code {
+        case .badMapName: self.init(.invalidArgument, "a map needs a name of 1 to 256 bytes without a colon")
+        case .keyTooLong: self.init(.tooLarge, "a key has at most \(ReplicaLimits.keyBytesMax) bytes")
+        case .valueTooLarge: self.init(.tooLarge, "a value has at most \(ReplicaLimits.valueBytesMax) bytes")
+        case .badLifetime: self.init(.invalidArgument, "a lifetime must be positive and end before the year 285,000")
+        case .tooManyMaps: self.init(.tooLarge, "at most \(ReplicaLimits.openMapsMax) maps can be open")
+        case .tooManyQueries: self.init(.tooLarge, "at most \(ReplicaLimits.queriesMax) live queries can be open")
+        case .badQuery: self.init(.invalidArgument, "the query makes no sense")
+        case .unknownMap: self.init(.closed, "the map is not open")
+        case .clockExhausted: self.init(.storage, "the clock of this replica is at the end of time")
+        }
+    }
+}

@@ -1,0 +1,98 @@
+import Synchronization
+
+/// What becomes of one write: the promise that ``TopGunMap/set(_:for:lifetime:)`` and ``TopGunMap/remove(_:)`` return.
+///
+/// The write is visible to every reader of this process when the call returns. What the levels add, each including the
+/// lower ones:
+///
+/// | Level | The write survives |
+/// | --- | --- |
+/// | ``Level/stored`` | a crash and a power cut of this device; it will be sent |
+/// | ``Level/applied`` | a crash of the server that took it: it is on that server's disk |
+/// | ``Level/replicated`` | the loss of a server: it is on the disks of a majority of the replicas |
+/// | ``Level/persisted`` | the loss of every server: it is in the database behind them, where there is one |
+///
+/// The receipt may be dropped: the write goes its way all the same.
+public struct WriteReceipt: Sendable {
+    public enum Level: UInt8, Sendable, Hashable, Comparable, CaseIterable {
+        case stored = 1
+        case applied
+        case replicated
+        case persisted
+
+        public static func < (left: Level, right: Level) -> Bool { left.rawValue < right.rawValue }
+    }
+
+    let progress: WriteProgress
+
+    /// The highest level reached so far; `nil` before the write is stored on this device.
+    public var level: Level? { progress.level }
+
+    /// Returns once the write has reached the level; at once if it has.
+    ///
+    /// Waits as long as it takes: while the device is offline nothing above ``Level/stored`` is reached. A write that a
+    /// newer one superseded reaches its levels like any other (see ``TopGunClient/lostWrites``).
+    ///
+    /// - Throws: ``TopGunError`` with the code `refused` when the server refused the write for good, `storage` when this
+    ///   device could not store it, `closed` when the client was closed before; `CancellationError` when the task was
+    ///   cancelled.
+    public func reaches(_ level: Level) async throws {
+        try await progress.reaches(level)
+    }
+}
+
+/// How far one write has come, and who waits for it.
+final class WriteProgress: Sendable {
+    private struct State {
+        var level: WriteReceipt.Level?
+        var failure: TopGunError?
+        var waiters: [Int: (level: WriteReceipt.Level, continuation: CheckedContinuation<Void, any Error>)] = [:]
+        var lastWaiter = 0
+    }
+
+    private let state = Mutex(State())
+
+    var level: WriteReceipt.Level? { state.withLock { $0.level } }
+
+    func reached(_ level: WriteReceipt.Level) {
+        let woken = state.withLock { state in
+            state.level = max(state.level ?? level, level)
+            let ready = state.waiters.filter { $0.value.level <= level }
+            for id in ready.keys { state.waiters[id] = nil }
+            return ready.values.map(\.continuation)
+        }
+        for continuation in woken { continuation.resume() }
+    }
+
+    /// No level above the one reached will come.
+    func failed(_ error: TopGunError) {
+        let woken = state.withLock { state in
+            if state.failure == nil { state.failure = error }
+            defer { state.waiters = [:] }
+            return state.waiters.values.map(\.continuation)
+        }
+        for continuation in woken { continuation.resume(throwing: error) }
+    }
+
+    func reaches(_ level: WriteReceipt.Level) async throws {
+        let id = state.withLock { state in
+            state.lastWaiter += 1
+            return state.lastWaiter
+        }
+        try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                let outcome: Result<Void, any Error>? = state.withLock { state in
+                    if let reached = state.level, reached >= level { return .success(()) }
+                    if let failure = state.failure { return .failure(failure) }
+                    if Task.isCancelled { return .failure(CancellationError()) }
+                    state.waiters[id] = (level, continuation)
+                    return nil
+                }
+                if let outcome { continuation.resume(with: outcome) }
+            }
+        } onCancel: {
+            let waiter = state.withLock { $0.waiters.removeValue(forKey: id) }
+            waiter?.continuation.resume(throwing: CancellationError())
+        }
+    }
+}
