@@ -60,9 +60,10 @@ package struct Listener: Service {
             try await application.run()
         } catch let error as IOError {
             throw refusal(error)
-        } catch let error as SocketAddressError {
-            throw ServerError(
-                .address, "\(configuration.host) is no address of this machine (\(error)): mend --listen HOST:PORT.")
+        } catch is SocketAddressError {
+            throw notAnAddress
+        } catch is SocketAddressError.UnknownHost {
+            throw notAnAddress
         }
     }
 
@@ -78,12 +79,16 @@ package struct Listener: Service {
                 .address,
                 "This user may not listen on \(address): choose a port from 1024 on with --listen HOST:PORT.")
         case EADDRNOTAVAIL:
-            return ServerError(
-                .address,
-                "\(configuration.host) is no address of this machine: choose one that is with --listen HOST:PORT.")
+            return notAnAddress
         default:
             return ServerError(.address, "Cannot listen on \(address): \(error).")
         }
+    }
+
+    private var notAnAddress: ServerError {
+        ServerError(
+            .address,
+            "\(configuration.host) is no address of this machine: choose one that is with --listen HOST:PORT.")
     }
 
     /// What hummingbird has to tell about each request is of no use to an operator.

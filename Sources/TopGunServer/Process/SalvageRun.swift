@@ -1,0 +1,14 @@
+import TopGunEnvironment
+import TopGunStorage
+
+/// Makes a damaged data directory usable again; what `topgund salvage` does.
+package enum SalvageRun {
+    /// Returns the report for people, one fact a line.
+    package static func run(dataDirectory: String) throws(ServerError) -> [String] {
+        do {
+            return try Salvage.run(path: dataDirectory, disk: PosixDisk(), entropy: SystemEntropy()).lines
+        } catch {
+            throw ServerError(error)
+        }
+    }
+}
