@@ -70,7 +70,7 @@ extension OperationWalk {
         case .id:
             operation.id = nil
             guard !reader.tryReadNil() else { return }
-            guard let text = try reader.tryString(), let id = decimal(text) else { return refuse(.badRequest) }
+            guard let text = try reader.tryString(), let id = decimalNumber(text) else { return refuse(.badRequest) }
             operation.id = id
         case .record:
             record = try presence(&reader)
@@ -241,7 +241,7 @@ extension OperationWalk {
             if let refusal = try readStamp(bytes) { refuse(refusal) }
         } else {
             clear()
-            refuse(.badRequest)
+            return refuse(.badRequest)
         }
         if operation.kind == .remove || !hasValue || isNil(operation.value) {
             operation.kind = .remove

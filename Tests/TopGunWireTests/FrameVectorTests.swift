@@ -49,7 +49,11 @@ struct FrameVectorTests {
             #expect(inner.map { hex($0) } == vector["inner"].elements.map { $0.text })
             let sink = ByteSink()
             withViews(inner) { views in
-                if isFromClient { BatchContent.append(forServer: views, to: sink) } else { BatchContent.append(forClient: views, to: sink) }
+                if isFromClient {
+                    BatchContent.append(forServer: views, to: sink)
+                } else {
+                    BatchContent.append(forClient: views, to: sink)
+                }
             }
             #expect(hex(Array(sink.bytes)) == vector["data"].text)
         }

@@ -173,6 +173,18 @@ extension MessagePackReader {
         }
     }
 
+    /// Reads a string of at most 31 bytes, as names in the protocol are; `nil`, without moving, for anything else.
+    @inlinable
+    @inline(__always)
+    package mutating func tryReadShortString() -> UnsafeRawBufferPointer? {
+        guard place < bytes.count, bytes[place] & 0xe0 == 0xa0 else { return nil }
+        let count = Int(bytes[place] & 0x1f)
+        let start = place &+ 1
+        guard count <= bytes.count &- start else { return nil }
+        place = start &+ count
+        return UnsafeRawBufferPointer(rebasing: bytes[start..<place])
+    }
+
     /// Reads a string that must be well-formed UTF-8.
     package mutating func readText() throws(MessagePackError) -> UnsafeRawBufferPointer {
         let start = place

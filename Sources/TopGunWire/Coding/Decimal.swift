@@ -1,5 +1,5 @@
 /// The number that a run of nothing but decimal digits stands for; `nil` if it is none or needs more than 64 bits.
-func decimal(_ digits: UnsafeRawBufferPointer) -> UInt64? {
+func decimalNumber(_ digits: UnsafeRawBufferPointer) -> UInt64? {
     guard digits.count >= 1, digits.count <= 20 else { return nil }
     var number: UInt64 = 0
     if digits.count < 20 {

@@ -160,7 +160,7 @@ extension Fields {
     /// A number that travels as decimal text, because it may need all 64 bits.
     func optionalDecimal(_ name: StaticString) throws(WireError) -> UInt64? {
         guard let text = try optionalView(name) else { return nil }
-        guard let number = TopGunWire.decimal(text) else { throw WireError(.badField, field: name) }
+        guard let number = decimalNumber(text) else { throw WireError(.badField, field: name) }
         return number
     }
 

@@ -7,13 +7,19 @@ extension MessagePackReader {
     /// The name that stands here; `nil` for one that the hot path does not know, or that is no text.
     @inline(__always)
     mutating func fieldKey() throws(WireError) -> FieldKey? {
-        guard let name = try tryString() else { return nil }
+        if let name = tryReadShortString() { return FieldKey(name) }
+        guard let name = try tryLongString() else { return nil }
         return FieldKey(name)
     }
 
     /// A string, unchecked; `nil` after stepping over anything else.
     @inline(__always)
     mutating func tryString() throws(WireError) -> UnsafeRawBufferPointer? {
+        if let short = tryReadShortString() { return short }
+        return try tryLongString()
+    }
+
+    private mutating func tryLongString() throws(WireError) -> UnsafeRawBufferPointer? {
         do throws(MessagePackError) {
             return try readString()
         } catch {

@@ -186,7 +186,7 @@ package struct Acknowledgement: Hashable, Sendable {
 
     init(_ fields: Fields) throws(WireError) {
         guard let text = try fields.optionalView("lastId") else { throw WireError(.missingField, field: "lastId") }
-        lastID = decimal(text)
+        lastID = decimalNumber(text)
         level = try fields.optionalWord("achievedLevel") { WriteConcern($0) }
         results = try fields.optionalList("results") { (result) throws(WireError) in try OperationResult(result) }
     }

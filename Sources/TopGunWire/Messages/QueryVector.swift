@@ -48,7 +48,7 @@ extension QueryVector {
         var bytes = [UInt8](repeating: 0, count: count)
         var seen = [Bool](repeating: false, count: count)
         for _ in 0..<count {
-            guard let index = decimal(try reader.readString()), index < UInt64(count) else { throw .wrongKind }
+            guard let index = decimalNumber(try reader.readString()), index < UInt64(count) else { throw .wrongKind }
             guard let byte = UInt8(exactly: try reader.readInteger()) else { throw .notAnInteger }
             let place = Int(truncatingIfNeeded: index)
             guard !seen[place] else { throw .wrongKind }

@@ -16,7 +16,8 @@ struct GoldenFrame: Sendable, CustomStringConvertible {
     private static func read(_ file: String) -> [GoldenFrame] {
         guard let vectors = try? JSON.vectors(file) else { preconditionFailure("no vectors \(file)") }
         return vectors["frames"].elements.map {
-            GoldenFrame(name: $0["name"].text, bytes: TopGunWireTests.bytes(hex: $0["hex"].text), decoded: $0["decoded"])
+            GoldenFrame(
+                name: $0["name"].text, bytes: TopGunWireTests.bytes(hex: $0["hex"].text), decoded: $0["decoded"])
         }
     }
 }
