@@ -61,7 +61,7 @@ extension Node {
             log = try await thread.run { () throws(StorageError) in
                 try WriteAheadLog(
                     continuing: recovered.log, in: recovered.directory, spawner: context.environment.spawner,
-                    clock: context.environment.clock, onFailure: onFailure)
+                    clock: context.environment.clock, segmentBytes: options.segmentBytes, onFailure: onFailure)
             }
         } catch {
             throw ServerError(error)
@@ -72,7 +72,8 @@ extension Node {
         let crew = Crew(context: context, options: options, recovered: recovered, log: log)
         await crew.join()
         let supervisor = PartitionSupervisor(
-            context: context, log: log, store: store, groups: crew.groups, partitions: crew.partitions)
+            context: context, log: log, store: store, logBytesMax: options.checkpointLogBytes, groups: crew.groups,
+            partitions: crew.partitions)
         context.environment.spawner.spawn("partition supervisor") { await supervisor.run() }
         let identity = recovered.directory.identity
         context.log.info(
@@ -87,10 +88,15 @@ extension Node {
     }
 }
 
-/// How a node may be told to misbehave, so that a test can show that it would notice.
+/// What only tests set: small sizes, so that a short run reaches what otherwise takes gigabytes, and misbehaviour, so
+/// that a test can show that it would notice.
 struct NodeOptions: Sendable {
     /// Lets acknowledgements out before their write: the negative control of the kill test.
     var acknowledgesEarly = false
+    /// Bytes of a log segment.
+    var segmentBytes: Int?
+    /// Log bytes after which checkpoints are written.
+    var checkpointLogBytes = Limits.checkpointLogBytes
 }
 
 // MARK: - Serving

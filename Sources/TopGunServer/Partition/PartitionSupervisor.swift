@@ -10,6 +10,8 @@ actor PartitionSupervisor {
     private let context: NodeContext
     private let log: WriteAheadLog
     private let store: CheckpointStore
+    /// Log bytes after which checkpoints are written.
+    private let logBytesMax: Int64
     private let groups: [PartitionGroup]
     private let partitions: [Partition]
     private var isStopping = false
@@ -21,13 +23,14 @@ actor PartitionSupervisor {
     nonisolated var unownedExecutor: UnownedSerialExecutor { loop.executor }
 
     init(
-        context: NodeContext, log: WriteAheadLog, store: CheckpointStore, groups: [PartitionGroup],
-        partitions: [Partition]
+        context: NodeContext, log: WriteAheadLog, store: CheckpointStore, logBytesMax: Int64,
+        groups: [PartitionGroup], partitions: [Partition]
     ) {
         self.loop = context.environment.spawner.loops[0]
         self.context = context
         self.log = log
         self.store = store
+        self.logBytesMax = logBytesMax
         self.groups = groups
         self.partitions = partitions
     }
@@ -39,7 +42,7 @@ actor PartitionSupervisor {
             await sleep(millis: Limits.supervisorTickMillis)
             guard !isStopping else { break }
             for group in groups { await group.expire() }
-            if log.retainedBytes > Limits.checkpointLogBytes { await checkpoint() }
+            if log.retainedBytes > logBytesMax { await checkpoint() }
         }
         isRunning = false
         finished?.resume()
