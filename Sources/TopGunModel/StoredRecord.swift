@@ -83,11 +83,17 @@ extension StoredRecord {
         cursor.storeBytes(of: counter.littleEndian, toByteOffset: 24, as: UInt32.self)
         cursor.storeBytes(of: ttlMillis.littleEndian, toByteOffset: 28, as: Int64.self)
         cursor += Self.headerBytes
-        for part in [nameSpace, map, key, node, value, tail] {
-            guard let source = part.baseAddress, part.count > 0 else { continue }
+        func copy(_ part: UnsafeRawBufferPointer) {
+            guard let source = part.baseAddress, part.count > 0 else { return }
             cursor.copyMemory(from: source, byteCount: part.count)
             cursor += part.count
         }
+        copy(nameSpace)
+        copy(map)
+        copy(key)
+        copy(node)
+        copy(value)
+        copy(tail)
         sink.advance(by: total)
     }
 
@@ -105,10 +111,14 @@ extension StoredRecord {
         let nodeCount = Int(UInt16(littleEndian: header.loadUnaligned(fromByteOffset: 12, as: UInt16.self)))
         let tailCount = Int(UInt16(littleEndian: header.loadUnaligned(fromByteOffset: 14, as: UInt16.self)))
         var remaining = header.count - Self.headerBytes
-        for part in [nameSpaceCount, mapCount, keyCount, nodeCount, valueCount, tailCount] {
-            guard part >= 0, part <= remaining else { return nil }
+        // One at a time, so that no sum can overflow where `Int` has 32 bits.
+        func fits(_ part: Int) -> Bool {
+            guard part >= 0, part <= remaining else { return false }
             remaining -= part
+            return true
         }
+        guard fits(nameSpaceCount), fits(mapCount), fits(keyCount), fits(nodeCount), fits(valueCount), fits(tailCount)
+        else { return nil }
         var start = Self.headerBytes
         func take(_ count: Int) -> UnsafeRawBufferPointer {
             defer { start += count }

@@ -117,11 +117,14 @@ final class LogWriter: @unchecked Sendable {
         }
     }
 
-    /// Whether a group fits into the current segment. One that is larger than a whole segment fits into an empty one.
+    /// Whether a group goes into the current segment. One that is larger than a whole segment goes into an empty one.
+    /// While the next segment is late, the current one grows past what was written ahead: slower, but no standstill.
     private func fits(_ group: AppendedGroup) -> Bool {
         guard let active else { return false }
-        let needed = GroupHeader.totalBytes(payload: group.payload.count)
-        return end == active.start || end + needed <= active.start + active.capacity
+        let groupEnd = end + GroupHeader.totalBytes(payload: group.payload.count)
+        let limit = active.start + active.capacity
+        if end == active.start || groupEnd <= limit { return true }
+        return groupEnd <= limit + segments.segmentBytes && progress.state == .open && !segments.isReady
     }
 
     private func frame(_ group: AppendedGroup) {

@@ -16,7 +16,7 @@ final class SegmentKeeper: Sendable {
     private let folder: LogFolder
     private let thread: any Loop
     private let progress: LogProgress
-    private let segmentBytes: Int
+    let segmentBytes: Int
     private let state: Mutex<State>
 
     /// The next segment: on disk under its name, header blank.
@@ -68,6 +68,8 @@ final class SegmentKeeper: Sendable {
         }
     }
 
+    var isReady: Bool { state.withLock { $0.reserve != nil } }
+
     func takeReserve() -> Reserve? {
         state.withLock { state in
             defer { state.reserve = nil }
@@ -80,7 +82,7 @@ final class SegmentKeeper: Sendable {
     }
 
     func clearFullIfReady() {
-        if state.withLock({ $0.reserve != nil }) { progress.setFull(false) }
+        if isReady { progress.setFull(false) }
     }
 
     private func makeReserve(_ sequence: UInt64, bytes: Int) throws(StorageError) {
