@@ -1,11 +1,15 @@
 /// A growing run of raw bytes: what records, frames and log groups are written into.
 ///
 /// One of the few places that own raw memory. Not thread-safe: one owner at a time; handing it to another thread hands
-/// over the ownership.
+/// over the ownership. That one owner is also why its fields do without the run-time check for exclusive access, which
+/// would cost more than the write itself.
 package final class ByteSink {
-    package private(set) var base: UnsafeMutableRawPointer
-    package private(set) var count = 0
-    private var capacity: Int
+    @exclusivity(unchecked)
+    @usableFromInline package internal(set) var base: UnsafeMutableRawPointer
+    @exclusivity(unchecked)
+    @usableFromInline package internal(set) var count = 0
+    @exclusivity(unchecked)
+    @usableFromInline var capacity: Int
 
     package init(capacity: Int = 4096) {
         self.capacity = max(capacity, 64)
@@ -30,13 +34,13 @@ package final class ByteSink {
     }
 
     /// Makes room for `length` more bytes and returns where they go; follow with ``advance(by:)``.
-    @inline(__always)
+    @inlinable
     package func reserve(_ length: Int) -> UnsafeMutableRawPointer {
         if count &+ length > capacity { grow(for: length) }
         return base + count
     }
 
-    @inline(__always)
+    @inlinable
     package func advance(by length: Int) {
         count &+= length
         assert(count <= capacity)
@@ -58,7 +62,8 @@ package final class ByteSink {
         advance(by: width)
     }
 
-    private func grow(for length: Int) {
+    @usableFromInline
+    func grow(for length: Int) {
         var larger = capacity
         while count + length > larger { larger *= 2 }
         let moved = UnsafeMutableRawPointer.allocate(byteCount: larger, alignment: 16)
