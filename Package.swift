@@ -129,7 +129,7 @@ let package = Package(
             name: "TopGunServerTests",
             dependencies: [
                 "TopGunServer", "TopGunWire", "TopGunModel", "TopGunStorage", "TopGunEnvironment", "TopGunSimulation",
-                "TopGunPartition", .crypto, .logging, .nioCore, .nioHTTP1, .nioPosix, .serviceLifecycle,
+                "TopGunPartition", "GoldenVectors", .crypto, .logging, .nioCore, .nioHTTP1, .nioPosix, .serviceLifecycle,
             ],
             swiftSettings: house),
         .testTarget(

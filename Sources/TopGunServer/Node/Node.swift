@@ -45,7 +45,18 @@ package final class Node: ServingNode {
 extension Node {
     /// Opens the data directory, recovers it, and returns a node that serves.
     package static func start(_ context: NodeContext) async throws(ServerError) -> any ServingNode {
-        try await start(context, options: NodeOptions())
+        try await start(context, options: options(context))
+    }
+
+    private static func options(_ context: NodeContext) -> NodeOptions {
+        var options = NodeOptions()
+        #if DEBUG
+        // The kill test's control: a file in the data directory makes a debug build acknowledge before it writes.
+        let marker = "\(context.configuration.dataDirectory)/acknowledge-early"
+        // A directory that cannot be looked at is refused when it is opened.
+        options.acknowledgesEarly = (try? context.environment.disk.exists(marker)) ?? false
+        #endif
+        return options
     }
 
     static func start(_ context: NodeContext, options: NodeOptions) async throws(ServerError) -> Node {
