@@ -93,7 +93,7 @@ private struct FrameWalk {
         filledType = type
         filledPayload = reader.offset
         switch type {
-        case .single: operations.append(try OperationWalk.read(&reader))
+        case .single: try fill(&operations, count: 1)
         case .batch: try fillBatch(&operations)
         }
     }
@@ -140,7 +140,18 @@ private struct FrameWalk {
         guard count <= reader.remaining / WireLimits.operationBytesMin else {
             throw WireError(.malformed, field: "ops")
         }
+        try fill(&operations, count: count)
+    }
+
+    /// Reads that many operations into views at the end of the list.
+    private mutating func fill(_ operations: inout [OperationView], count: Int) throws(WireError) {
         operations.reserveCapacity(first &+ count)
-        for _ in 0..<count { operations.append(try OperationWalk.read(&reader)) }
+        operations.append(contentsOf: repeatElement(OperationView(), count: count))
+        var reader = self.reader
+        try operations.withUnsafeMutableBufferPointer { (views) throws(WireError) in
+            guard let start = views.baseAddress else { return }
+            for index in first..<first &+ count { try OperationWalk.read(&reader, into: start + index) }
+        }
+        self.reader = reader
     }
 }

@@ -6,7 +6,8 @@ import TopGunModel
 /// `orRecord` are read where they stand, into the same place, and read again in the rare case that the wrong one was
 /// read last.
 struct OperationWalk {
-    private var operation = OperationView()
+    /// Where the view lies: an untouched element of the list that is being filled, so that nothing is copied.
+    private let operation: UnsafeMutablePointer<OperationView>
     private var kind: OperationView.Kind?
     private var record = Presence.absent
     private var orRecord = Presence.absent
@@ -29,22 +30,27 @@ struct OperationWalk {
         case wrong
     }
 
-    /// Reads the operation that stands here and moves the reader behind it.
-    static func read(_ reader: inout MessagePackReader) throws(WireError) -> OperationView {
-        var walk = OperationWalk()
+    private init(_ operation: UnsafeMutablePointer<OperationView>) {
+        self.operation = operation
+    }
+
+    /// Reads the operation that stands here into a fresh view and moves the reader behind it.
+    static func read(
+        _ reader: inout MessagePackReader, into operation: UnsafeMutablePointer<OperationView>
+    ) throws(WireError) {
         guard reader.isAtMap else {
             try reader.skipAny()
-            walk.operation.refusal = .badRequest
-            return walk.operation
+            operation.pointee.refusal = .badRequest
+            return
         }
+        var walk = OperationWalk(operation)
         let count = try reader.mapCount()
         for _ in 0..<count { try walk.readField(&reader) }
         try walk.finish(reader.bytes)
-        return walk.operation
     }
 
     private mutating func refuse(_ refusal: Refusal) {
-        if operation.refusal == nil { operation.refusal = refusal }
+        if operation.pointee.refusal == nil { operation.pointee.refusal = refusal }
     }
 }
 
@@ -56,11 +62,11 @@ extension OperationWalk {
         switch try reader.fieldKey() {
         case .mapName:
             guard let name = try reader.tryString() else { return refuse(.badRequest) }
-            operation.map = name
+            operation.pointee.map = name
             hasMap = true
         case .key:
             guard let key = try reader.tryString() else { return refuse(.badRequest) }
-            operation.key = key
+            operation.pointee.key = key
             hasKey = true
         case .opType:
             kind = nil
@@ -68,10 +74,10 @@ extension OperationWalk {
             guard let word = try reader.tryString() else { return refuse(.badRequest) }
             kind = OperationView.Kind(FieldName(word))
         case .id:
-            operation.id = nil
+            operation.pointee.id = nil
             guard !reader.tryReadNil() else { return }
             guard let text = try reader.tryString(), let id = decimalNumber(text) else { return refuse(.badRequest) }
-            operation.id = id
+            operation.pointee.id = id
         case .record:
             record = try presence(&reader)
             if case .map = record { try readRecord(&reader, 0) }
@@ -88,14 +94,14 @@ extension OperationWalk {
             stampOffset = reader.offset
             try reader.skipAny()
         case .writeConcern:
-            operation.concern = nil
+            operation.pointee.concern = nil
             guard !reader.tryReadNil() else { return }
             guard let word = try reader.tryString(), let concern = WriteConcern(FieldName(word)) else {
                 return refuse(.badRequest)
             }
-            operation.concern = concern
-        case .timeout: operation.timeoutMillis = try readOptionalInteger(&reader)
-        case .fencingToken: operation.fencingToken = try readOptionalInteger(&reader)
+            operation.pointee.concern = concern
+        case .timeout: operation.pointee.timeoutMillis = try readOptionalInteger(&reader)
+        case .fencingToken: operation.pointee.fencingToken = try readOptionalInteger(&reader)
         default: try reader.skipAny()
         }
     }
@@ -129,31 +135,31 @@ extension OperationWalk {
         recordRefusal = nil
         hasValue = false
         hasStamp = false
-        operation.ttlMillis = 0
-        operation.tag = UnsafeRawBufferPointer(start: nil, count: 0)
+        operation.pointee.ttlMillis = 0
+        operation.pointee.tag = UnsafeRawBufferPointer(start: nil, count: 0)
         let count = try reader.mapCount()
         for _ in 0..<count {
             switch try reader.fieldKey() {
             case .value:
                 hasValue = true
-                if let value = try reader.value() { operation.value = value } else { recordRefusal = .tooLarge }
+                if let value = try reader.value() { operation.pointee.value = value } else { recordRefusal = .tooLarge }
             case .timestamp:
                 hasStamp = true
                 if let refusal = try readStamp(&reader) { recordRefusal = recordRefusal ?? refusal }
             case .ttlMs:
-                operation.ttlMillis = 0
+                operation.pointee.ttlMillis = 0
                 guard !reader.tryReadNil() else { continue }
                 guard let ttl = try reader.tryInteger(), ttl >= 0, ttl <= ModelLimits.millisMax else {
                     recordRefusal = recordRefusal ?? .badRequest
                     continue
                 }
-                operation.ttlMillis = ttl
+                operation.pointee.ttlMillis = ttl
             case .tag:
                 guard let tag = try reader.tryString() else {
                     recordRefusal = recordRefusal ?? .badRequest
                     continue
                 }
-                operation.tag = tag
+                operation.pointee.tag = tag
             default: try reader.skipAny()
             }
         }
@@ -175,19 +181,19 @@ extension OperationWalk {
                 parts |= 1
                 let millis = try reader.tryInteger() ?? -1
                 isBad = isBad || millis < 0 || millis > ModelLimits.millisMax
-                operation.millis = millis
+                operation.pointee.millis = millis
             case .counter:
                 parts |= 2
                 let counter = try reader.tryInteger() ?? -1
                 isBad = isBad || counter < 0 || counter > Int64(UInt32.max)
-                operation.counter = UInt32(truncatingIfNeeded: counter)
+                operation.pointee.counter = UInt32(truncatingIfNeeded: counter)
             case .nodeId:
                 parts |= 4
                 guard let node = try reader.tryString() else {
                     isBad = true
                     continue
                 }
-                operation.node = node
+                operation.pointee.node = node
                 isBad = isBad || !isNodeID(node)
             default: try reader.skipAny()
             }
@@ -200,9 +206,9 @@ extension OperationWalk {
     }
 
     private mutating func clearStamp() {
-        operation.millis = 0
-        operation.counter = 0
-        operation.node = UnsafeRawBufferPointer(start: nil, count: 0)
+        operation.pointee.millis = 0
+        operation.pointee.counter = 0
+        operation.pointee.node = UnsafeRawBufferPointer(start: nil, count: 0)
     }
 }
 
@@ -212,8 +218,8 @@ extension OperationWalk {
     /// Decides the kind and checks what it needs.
     @inline(__always)
     private mutating func finish(_ bytes: UnsafeRawBufferPointer) throws(WireError) {
-        operation.kind = kind ?? kindByContent
-        switch operation.kind {
+        operation.pointee.kind = kind ?? kindByContent
+        switch operation.pointee.kind {
         case .put, .remove: try takeRecord(bytes)
         case .orAdd: try takeORRecord(bytes)
         case .orRemove: try takeTag(bytes)
@@ -230,12 +236,12 @@ extension OperationWalk {
 
     @inline(__always)
     private mutating func takeRecord(_ bytes: UnsafeRawBufferPointer) throws(WireError) {
-        operation.tag = UnsafeRawBufferPointer(start: nil, count: 0)
+        operation.pointee.tag = UnsafeRawBufferPointer(start: nil, count: 0)
         if case .map(let offset) = record {
             if readRecord != 0 { try readAgain(bytes, offset, 0) }
             guard hasStamp else { return refuse(recordRefusal ?? .badStamp) }
             if let recordRefusal { refuse(recordRefusal) }
-        } else if operation.kind == .remove, record == .null, stampOffset >= 0 {
+        } else if operation.pointee.kind == .remove, record == .null, stampOffset >= 0 {
             // A removal without a record: its stamp stands beside it.
             clear()
             if let refusal = try readStamp(bytes) { refuse(refusal) }
@@ -243,10 +249,10 @@ extension OperationWalk {
             clear()
             return refuse(.badRequest)
         }
-        if operation.kind == .remove || !hasValue || isNil(operation.value) {
-            operation.kind = .remove
-            operation.value = nilValue
-            operation.ttlMillis = 0
+        if operation.pointee.kind == .remove || !hasValue || isNil(operation.pointee.value) {
+            operation.pointee.kind = .remove
+            operation.pointee.value = nilValue
+            operation.pointee.ttlMillis = 0
         }
     }
 
@@ -258,15 +264,15 @@ extension OperationWalk {
         if readRecord != 1 { try readAgain(bytes, offset, 1) }
         guard hasStamp else { return refuse(recordRefusal ?? .badStamp) }
         if let recordRefusal { refuse(recordRefusal) }
-        if !hasValue { operation.value = nilValue }
+        if !hasValue { operation.pointee.value = nilValue }
         checkTag()
     }
 
     private mutating func takeTag(_ bytes: UnsafeRawBufferPointer) throws(WireError) {
         clear()
         guard hasTag else { return refuse(.badRequest) }
-        operation.tag = orTag
-        operation.value = nilValue
+        operation.pointee.tag = orTag
+        operation.pointee.value = nilValue
         checkTag()
         // The stamp of a removal decides nothing: the tag does. One that cannot be read is left at zero.
         if stampOffset >= 0, try readStamp(bytes) != nil { clearStamp() }
@@ -289,28 +295,34 @@ extension OperationWalk {
     /// Forgets what a record of the other kind brought.
     private mutating func clear() {
         clearStamp()
-        operation.ttlMillis = 0
-        operation.value = nilValue
-        operation.tag = UnsafeRawBufferPointer(start: nil, count: 0)
+        operation.pointee.ttlMillis = 0
+        operation.pointee.value = nilValue
+        operation.pointee.tag = UnsafeRawBufferPointer(start: nil, count: 0)
         hasValue = false
         hasStamp = false
     }
 
     private mutating func checkTag() {
-        let tag = operation.tag
+        let tag = operation.pointee.tag
         if tag.count == 0 || !isPlainText(tag) { return refuse(.badRequest) }
         if tag.count > WireLimits.tagBytesMax { refuse(.tooLarge) }
     }
 
     @inline(__always)
     private mutating func checkNames() {
-        guard hasMap, hasKey, operation.map.count > 0, isPlainText(operation.map), isPlainText(operation.key) else {
+        guard hasMap, hasKey, operation.pointee.map.count > 0, isPlainText(operation.pointee.map),
+            isPlainText(operation.pointee.key)
+        else {
             return refuse(.badRequest)
         }
-        if operation.map.count > WireLimits.mapNameBytesMax || operation.key.count > WireLimits.keyBytesMax {
+        if operation.pointee.map.count > WireLimits.mapNameBytesMax
+            || operation.pointee.key.count > WireLimits.keyBytesMax
+        {
             refuse(.tooLarge)
         }
-        if operation.map[0] == UInt8(ascii: "_"), ReservedNames.contain(operation.map) { refuse(.forbidden) }
+        if operation.pointee.map[0] == UInt8(ascii: "_"), ReservedNames.contain(operation.pointee.map) {
+            refuse(.forbidden)
+        }
     }
 }
 

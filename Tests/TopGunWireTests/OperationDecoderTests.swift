@@ -56,6 +56,21 @@ struct OperationDecoderTests {
         #expect(views.map { $0.timeoutMillis } == [70, 70])
     }
 
+    @Test func `an operation names its own terms`() throws {
+        let more =
+            #", "writeConcern": "MEMORY", "timeout": 9, "fencingToken": 12, "id": null, "timeouts": 1, "timestamq": 2"#
+        let operation = try #require(try single(put("k", more)).first)
+        #expect(operation.concern == .memory)
+        #expect(operation.timeoutMillis == 9)
+        #expect(operation.fencingToken == 12)
+        #expect(operation.refusal == nil)
+        for bad in [
+            #""writeConcern": "ALWAYS""#, #""timeout": -1"#, #""fencingToken": 0.5"#, #""mapName": 7"#, #""key": []"#,
+        ] {
+            #expect(try single(put("k", ", " + bad)).first?.refusal == .badRequest, "\(bad)")
+        }
+    }
+
     @Test func `the kind follows from the content where the word is missing or unknown`() throws {
         let stamp = #"{"millis": 1, "counter": 0, "nodeId": "n"}"#
         let cases: [(String, OperationView.Kind, Refusal?)] = [

@@ -1,36 +1,64 @@
 /// The field names of the hot path, recognised by one word and their length.
-///
-/// The raw value is the name's first eight bytes as a little-endian number, zero-padded; since no name contains a zero
-/// byte, names of up to eight bytes are told apart by it alone. A test compares every value with its text.
-enum FieldKey: UInt64, CaseIterable {
-    case id = 0x0000000000006469
-    case key = 0x000000000079656b
-    case type = 0x0000000065707974
-    case ops = 0x000000000073706f
-    case mapName = 0x00656d614e70616d
-    case opType = 0x000065707954706f
-    case record = 0x000064726f636572
-    case orRecord = 0x64726f636552726f
-    case orTag = 0x000000676154726f
-    case timeout = 0x0074756f656d6974
-    case value = 0x00000065756c6176
-    case ttlMs = 0x000000734d6c7474
-    case tag = 0x0000000000676174
-    case millis = 0x000073696c6c696d
-    case counter = 0x007265746e756f63
-    case nodeId = 0x0000644965646f6e
-    case payload = 0x0064616f6c796170
-    case timestamp = 0x6d617473656d6974
-    case writeConcern = 0x6e6f436574697277
-    case fencingToken = 0x54676e69636e6566
+enum FieldKey {
+    case id
+    case key
+    case type
+    case ops
+    case mapName
+    case opType
+    case record
+    case orRecord
+    case orTag
+    case timeout
+    case value
+    case ttlMs
+    case tag
+    case millis
+    case counter
+    case nodeId
+    case payload
+    case timestamp
+    case writeConcern
+    case fencingToken
 }
 
 extension FieldKey {
+    /// The field whose name begins with these eight bytes, read as a little-endian number and padded with zeros.
+    ///
+    /// Since no name contains a zero byte, names of up to eight bytes are told apart by it alone. The numbers are the
+    /// names' letters from right to left: `0x6469` is `di`, for `id`.
+    @inline(__always)
+    private init?(word: UInt64) {
+        switch word {
+        case 0x0000000000006469: self = .id
+        case 0x000000000079656b: self = .key
+        case 0x0000000065707974: self = .type
+        case 0x000000000073706f: self = .ops
+        case 0x00656d614e70616d: self = .mapName
+        case 0x000065707954706f: self = .opType
+        case 0x000064726f636572: self = .record
+        case 0x64726f636552726f: self = .orRecord
+        case 0x000000676154726f: self = .orTag
+        case 0x0074756f656d6974: self = .timeout
+        case 0x00000065756c6176: self = .value
+        case 0x000000734d6c7474: self = .ttlMs
+        case 0x0000000000676174: self = .tag
+        case 0x000073696c6c696d: self = .millis
+        case 0x007265746e756f63: self = .counter
+        case 0x0000644965646f6e: self = .nodeId
+        case 0x0064616f6c796170: self = .payload
+        case 0x6d617473656d6974: self = .timestamp
+        case 0x6e6f436574697277: self = .writeConcern
+        case 0x54676e69636e6566: self = .fencingToken
+        default: return nil
+        }
+    }
+
     /// The field of that name; `nil` for one that is none of these.
     @inline(__always)
     init?(_ name: UnsafeRawBufferPointer) {
         guard name.count > 0, name.count <= 12 else { return nil }
-        self.init(rawValue: firstWord(name))
+        self.init(word: firstWord(name))
         switch self {
         case .timestamp: guard name.count == 9, name[8] == UInt8(ascii: "p") else { return nil }
         case .writeConcern: guard name.count == 12, tail(name) == 0x6e72_6563 else { return nil }

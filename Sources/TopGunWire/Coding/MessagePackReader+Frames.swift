@@ -19,6 +19,7 @@ extension MessagePackReader {
         return try tryLongString()
     }
 
+    @inline(never)
     private mutating func tryLongString() throws(WireError) -> UnsafeRawBufferPointer? {
         do throws(MessagePackError) {
             return try readString()
