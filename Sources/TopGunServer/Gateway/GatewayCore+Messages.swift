@@ -160,38 +160,54 @@ extension GatewayCore {
         guard identity.mayRead, !request.mapName.isReserved, !request.mapName.isEmpty else {
             return refuseQuery(shell, request.queryID, "FORBIDDEN", "read access denied")
         }
-        guard query.sort.isEmpty, query.predicate == nil, query.groupBy.isEmpty, query.aggregations.isEmpty,
-            query.cursor == nil, request.fields == nil
-        else {
+        guard query.groupBy.isEmpty, query.aggregations.isEmpty, query.cursor == nil, request.fields == nil else {
             return refuseQuery(
                 shell, request.queryID, "QUERY_UNSUPPORTED",
-                "this server answers queries with where and limit, without sort, predicate, fields or groups")
+                "this server answers queries with where, predicate, sort and limit, without fields, groups or cursors")
         }
         if let limit = query.limit, limit < 0 {
             return refuseQuery(shell, request.queryID, "BAD_REQUEST", "limit is negative")
         }
-        do {
-            let filter =
-                try (query.equals?.bytes).map { bytes throws(QueryError) in
-                    try Self.filter(bytes)
-                } ?? QueryFilter.everything
+        do throws(QueryError) {
+            let filter = try Self.filter(query, for: identity)
+            let order = SortOrder(
+                query.sort.map { SortOrder.Field(FieldPath($0.field), isDescending: $0.isDescending) })
             subscribe(
-                shell, request.queryID, to: request.mapName, filter: filter,
+                shell, request.queryID, to: request.mapName, filter: filter, order: order,
                 limit: query.limit.map { Int(clamping: $0) })
         } catch {
             refuseQuery(shell, request.queryID, ByteString("\(error.wireName)"), "\(error.message)")
         }
     }
 
-    private static func filter(_ equals: [UInt8]) throws(QueryError) -> QueryFilter {
-        var outcome: Result<QueryFilter, QueryError> = .success(.everything)
-        equals.withUnsafeBytes { bytes in
-            do throws(QueryError) {
-                outcome = .success(try QueryFilter(whereMap: bytes))
-            } catch {
-                outcome = .failure(error)
+    private static func filter(
+        _ query: QueryRequest, for identity: ClientSession.Identity
+    ) throws(QueryError) -> QueryFilter {
+        let context = QueryContext(principal: principal(identity))
+        return try view(query.equals) { (equals) throws(QueryError) in
+            try view(query.predicate) { (predicate) throws(QueryError) in
+                try QueryFilter(whereMap: equals, predicate: predicate, context: context)
             }
         }
-        return try outcome.get()
+    }
+
+    /// A query may refer to who asks, and to nobody else.
+    private static func principal(_ identity: ClientSession.Identity) -> Payload? {
+        guard let userID = identity.userID else { return nil }
+        let sink = ByteSink(capacity: 64)
+        let writer = MessagePackWriter(sink)
+        writer.writeMapHead(1)
+        writer.write("id")
+        writer.write(userID)
+        return Payload(copying: sink.bytes)
+    }
+
+    private static func view<Value>(
+        _ payload: Payload?, _ body: (UnsafeRawBufferPointer?) throws(QueryError) -> Value
+    ) throws(QueryError) -> Value {
+        guard let payload else { return try body(nil) }
+        return try payload.bytes.withUnsafeBytes { bytes in
+            Result { () throws(QueryError) in try body(bytes) }
+        }.get()
     }
 }

@@ -13,7 +13,8 @@ import TopGunWire
 extension GatewayCore {
     /// Opens a query, in place of one with the same id.
     func subscribe(
-        _ shell: SessionShell, _ queryID: ByteString, to map: ByteString, filter: QueryFilter, limit: Int?
+        _ shell: SessionShell, _ queryID: ByteString, to map: ByteString, filter: QueryFilter, order: SortOrder,
+        limit: Int?
     ) {
         endQuery(shell, queryID)
         guard let nameSpace = shell.identity?.nameSpace else { return }
@@ -22,11 +23,12 @@ extension GatewayCore {
         }
         nextSubscription += 1
         let number = SubscriptionNumber(loop: index, count: nextSubscription)
-        shell.queries[queryID] = LiveQuery(number: number, map: map, filter: filter, limit: limit)
+        shell.queries[queryID] = LiveQuery(
+            number: number, map: map, filter: filter, order: order, limit: limit)
         subscriptions[number.rawValue] = (shell, queryID)
         // A query is interest in the map's events for a client that does not say so itself.
         if !shell.core.isAnnounced, takeInterest(shell, in: map) { scheduleUnaskedRoot(shell, of: map) }
-        ask(shell, queryID, number, map, filter, nameSpace, limit: limit, subscribing: true)
+        ask(shell, queryID, nameSpace, subscribing: true)
     }
 
     /// Answers a query from the start: its rows as they are now.
@@ -35,18 +37,17 @@ extension GatewayCore {
         query.isAnswered = false
         query.isRefreshSet = false
         shell.queries[queryID] = query
-        ask(
-            shell, queryID, query.number, query.map, query.filter, nameSpace, limit: query.limit, subscribing: false)
+        ask(shell, queryID, nameSpace, subscribing: false)
     }
 
-    private func ask(
-        _ shell: SessionShell, _ queryID: ByteString, _ number: SubscriptionNumber, _ map: ByteString,
-        _ filter: QueryFilter, _ nameSpace: ByteString, limit: Int?, subscribing: Bool
-    ) {
+    private func ask(_ shell: SessionShell, _ queryID: ByteString, _ nameSpace: ByteString, subscribing: Bool) {
+        guard let query = shell.queries[queryID] else { return }
         let id = shell.id
-        let rowsMax = min(limit ?? Limits.queryRowsMax, Limits.queryRowsMax)
+        let number = query.number
+        let rowsMax = min(query.limit ?? Limits.queryRowsMax, Limits.queryRowsMax)
+        let (map, filter, order) = (query.map, query.filter, query.order)
         gather { group, reply in
-            let scan = QueryScan(map: map, nameSpace: nameSpace, filter: filter, rowsMax: rowsMax)
+            let scan = QueryScan(map: map, nameSpace: nameSpace, filter: filter, order: order, rowsMax: rowsMax)
             if subscribing, let refusal = group.subscribe(number, scan) { return reply(.failed(refusal)) }
             group.run(scan, reply)
         } then: { [self] (parts: [QueryPart]) in
@@ -57,7 +58,7 @@ extension GatewayCore {
     }
 
     private func answerQuery(_ shell: SessionShell, _ queryID: ByteString, _ parts: [QueryPart], rowsMax: Int) {
-        var rows: [QueryRow] = []
+        var rows: [ScannedRow] = []
         var hasMore = false
         var bytes = 0
         for part in parts {
@@ -75,7 +76,7 @@ extension GatewayCore {
             endQuery(shell, queryID)
             return refuseQuery(shell, queryID, "QUERY_SNAPSHOT_OVERFLOW", "the answer is larger than the server sends")
         }
-        if parts.count > 1 { rows.sort { $0.key < $1.key } }
+        if parts.count > 1 { rows.sort { $0.sortKey < $1.sortKey } }
         if rows.count > rowsMax {
             rows.removeLast(rows.count - rowsMax)
             hasMore = true
@@ -85,7 +86,8 @@ extension GatewayCore {
             shell,
             .queryResponse(
                 QueryResponse(
-                    queryID: queryID, results: rows, hasMore: hasMore, cursorStatus: QueryResponse.CursorStatus.none)))
+                    queryID: queryID, results: rows.map(\.row), hasMore: hasMore,
+                    cursorStatus: QueryResponse.CursorStatus.none)))
         releaseHeld(shell, queryID)
     }
 
@@ -193,9 +195,17 @@ extension GatewayCore {
 
 /// What a group has to say to a query.
 enum QueryPart: Sendable {
-    /// The first rows by key, whether there are more, and the bytes of keys and values.
-    case rows([QueryRow], hasMore: Bool, bytes: Int)
+    /// The first rows in order, whether there are more, and the bytes of keys and values.
+    case rows([ScannedRow], hasMore: Bool, bytes: Int)
     case failed(Refusal)
+}
+
+/// A row with what puts it in order.
+struct ScannedRow: Sendable {
+    var sortKey: ByteString
+    var row: QueryRow
+
+    var bytes: Int { row.key.count + row.value.bytes.count }
 }
 
 /// A scan of one map on one loop: in slices, between which the loop serves others. Confined to that loop.
@@ -203,36 +213,40 @@ final class QueryScan {
     let map: ByteString
     let nameSpace: ByteString
     let filter: QueryFilter
+    let order: SortOrder
     let rowsMax: Int
     fileprivate var cursor: ScanCursor?
-    fileprivate var rows: [ByteString: Payload] = [:]
+    /// By key: a row that a later slice meets again is taken in its newer form.
+    fileprivate var rows: [ByteString: ScannedRow] = [:]
     fileprivate var bytes = 0
     fileprivate var hasMore = false
 
-    init(map: ByteString, nameSpace: ByteString, filter: QueryFilter, rowsMax: Int) {
+    init(map: ByteString, nameSpace: ByteString, filter: QueryFilter, order: SortOrder, rowsMax: Int) {
         self.map = map
         self.nameSpace = nameSpace
         self.filter = filter
+        self.order = order
         self.rowsMax = rowsMax
     }
 
-    /// Takes a row; a row seen before is taken in its newer form.
     fileprivate func take(_ record: TopGunPartition.RecordView) {
         let key = ByteString(copying: record.key)
-        if let old = rows.updateValue(Payload(copying: record.value), forKey: key) {
-            bytes -= key.count + old.bytes.count
-        }
-        bytes += key.count + record.value.count
-        // Twice as many as needed, so that cutting costs little for each row.
+        let sortKey =
+            order.fields.isEmpty
+            ? key : order.sortKey(of: TopGunQuery.RecordView(key: record.key, value: record.value))
+        let row = ScannedRow(sortKey: sortKey, row: QueryRow(key: key, value: Payload(copying: record.value)))
+        bytes += row.bytes - (rows.updateValue(row, forKey: key)?.bytes ?? 0)
+        // More than needed, so that cutting costs little for each row.
         if rows.count > 2 * rowsMax + Limits.queryRowsSpare { cut() }
     }
 
-    /// Keeps the first rows by key.
+    /// Keeps the first rows in order.
     fileprivate func cut() {
         guard rows.count > rowsMax else { return }
         hasMore = true
-        for key in rows.keys.sorted()[rowsMax...] {
-            bytes -= key.count + (rows.removeValue(forKey: key)?.bytes.count ?? 0)
+        for row in rows.values.sorted(by: { $0.sortKey < $1.sortKey })[rowsMax...] {
+            rows[row.row.key] = nil
+            bytes -= row.bytes
         }
     }
 
@@ -269,7 +283,7 @@ extension GroupCore {
             return
         }
         scan.cut()
-        let rows = scan.rows.map { QueryRow(key: $0.key, value: $0.value) }.sorted { $0.key < $1.key }
+        let rows = scan.rows.values.sorted { $0.sortKey < $1.sortKey }
         reply(.rows(rows, hasMore: scan.hasMore, bytes: scan.bytes))
     }
 }

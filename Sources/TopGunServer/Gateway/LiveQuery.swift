@@ -6,7 +6,8 @@ struct LiveQuery {
     let number: SubscriptionNumber
     let map: ByteString
     let filter: QueryFilter
-    /// A window of that many rows by key; `nil` for all rows.
+    let order: SortOrder
+    /// A window of that many rows; `nil` for all rows.
     let limit: Int?
     /// Whether its first answer was sent; updates that come before are held.
     var isAnswered = false

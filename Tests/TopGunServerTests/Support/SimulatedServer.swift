@@ -81,6 +81,10 @@ final class SimulatedServer {
         node = nil
     }
 
+    func spawn(_ operation: @escaping @Sendable () async -> Void) {
+        spawner.spawn("test", operation)
+    }
+
     /// Runs until nothing is left to do at once.
     func settle() {
         scheduler.runUntilIdle()
