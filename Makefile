@@ -29,6 +29,11 @@ bench: deps deps-bench
 	$(SWIFT) build $(RELEASE) --product topgun-bench
 	$$($(SWIFT) build $(RELEASE) --show-bin-path)/topgun-bench $(ARGS)
 
+# Shown by Node finding the golden Merkle roots with it.
+wasm:
+	Wasm/build.sh .build/wasm
+	node Wasm/smoke.mjs .build/wasm/topgun.wasm Tests/Vectors
+
 lint:
 	$(FORMAT) lint --configuration .swift-format --strict --parallel --recursive $(LINTED)
 
