@@ -100,17 +100,20 @@ import TopGunSimulation
 
     @Test func `a thread runs jobs in order, timers when they are due, and actors`() async {
         let thread = ThreadLoop(name: "test")
-        let order = Mutex<[Int]>([])
-        thread.schedule(afterMillis: 5) { order.withLock { $0.append(2) } }
-        thread.schedule(afterMillis: 5) { order.withLock { $0.append(-1) } }.cancel()
+        let jobs = Mutex<[Int]>([])
         thread.execute {
             #expect(thread.isCurrent)
-            thread.execute { order.withLock { $0.append(1) } }
-            order.withLock { $0.append(0) }
+            thread.execute { jobs.withLock { $0.append(1) } }
+            jobs.withLock { $0.append(0) }
         }
         #expect(!thread.isCurrent)
+        let timers = Mutex<[Int]>([])
+        thread.schedule(afterMillis: 8) { timers.withLock { $0.append(8) } }
+        thread.schedule(afterMillis: 4) { timers.withLock { $0.append(4) } }
+        thread.schedule(afterMillis: 5) { timers.withLock { $0.append(5) } }.cancel()
         await answer { thread.schedule(afterMillis: 20, $0) }
-        #expect(order.withLock { $0 } == [0, 1, 2])
+        #expect(jobs.withLock { $0 } == [0, 1])
+        #expect(timers.withLock { $0 } == [4, 8])
         #expect(await Confined(loop: thread).isOnItsLoop())
         #expect(await Confined(loop: LiveSpawner(loops: 1).loops[0]).isOnItsLoop())
     }
