@@ -17,10 +17,20 @@ struct LiveQuery: Sendable {
     var answers: [Int32: Payload?] = [:]
     /// Whether every place that ``answers`` lacks is no row for the server.
     var isAnswerComplete = false
+    /// Places whose record came, with its stamp, after the answer did.
+    var fresh: Set<Int32> = []
     var isConfirmed = false
 
     mutating func forgetAnswers() {
         answers.removeAll()
         isAnswerComplete = false
+        fresh.removeAll()
+    }
+
+    /// From now on the record of a place counts, not what the answer said.
+    mutating func trust(_ place: Int32) {
+        guard isAnswerComplete || answers[place] != nil else { return }
+        answers.removeValue(forKey: place)
+        fresh.insert(place)
     }
 }

@@ -187,15 +187,14 @@ extension ReplicaState {
             link.features = server.features.intersection(Self.features)
             known.clusterID = server.clusterID
             noteServerTime(server.serverTime, at: now)
-            if let epoch = known.restoreEpoch, server.restoreEpoch > epoch {
-                beginReoffer(epoch: server.restoreEpoch, at: now)
-            } else if known.restoreEpoch == nil {
-                known.restoreEpoch = server.restoreEpoch
-            }
+            if known.restoreEpoch == nil { known.restoreEpoch = server.restoreEpoch }
         }
         if known != identity {
             identity = known
             saving.isIdentityUnsaved = true
+        }
+        if let server = greeting.server, let epoch = known.restoreEpoch, server.restoreEpoch > epoch {
+            beginReoffer(epoch: server.restoreEpoch, at: now)
         }
     }
 

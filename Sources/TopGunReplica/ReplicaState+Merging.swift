@@ -10,6 +10,7 @@ extension ReplicaState {
         let record = interned(remote)
         let ref = EntryRef(map: map, place: maps[map].table.makePlace(of: key))
         let entry = maps[map].table.entries[Int(ref.place)]
+        trustRecord(at: ref)
         if entry.pending == RecordTable.none {
             mergeSettled(record, at: ref, entry, isEvent: isEvent, now)
         } else {
@@ -71,6 +72,7 @@ extension ReplicaState {
         let entry = log[slot]
         let pending = maps[Int(entry.ref.map)].table.entries[Int(entry.ref.place)].pending
         takeOut(slot)
+        trustRecord(at: entry.ref)
         saving.retired.append(entry.id)
         if let write = entry.write, entry.level < .persisted {
             let (map, key) = name(of: entry.ref)

@@ -112,7 +112,7 @@ extension ReplicaState {
     ) -> Payload? {
         if entry.pending == RecordTable.none, maps[live.map].walk.phase != .compared {
             if let answer = live.answers[place] { return answer }
-            if live.isAnswerComplete { return nil }
+            if live.isAnswerComplete, !live.fresh.contains(place) { return nil }
         }
         guard let record = entry.record, record.isVisible(nowMillis: wallMillis(now)) else { return nil }
         let matches = entry.key.bytes.withUnsafeBytes { key in
@@ -122,16 +122,10 @@ extension ReplicaState {
     }
 
     /// A record that came with its stamp knows more than an answer without.
-    mutating func forgetAnswers(at ref: EntryRef) {
-        for id in maps[Int(ref.map)].queries {
-            guard var live = queries.removeValue(forKey: id) else { continue }
-            if live.isAnswerComplete || live.answers[ref.place] != nil {
-                let entry = maps[live.map].table.entries[Int(ref.place)]
-                let value = entry.record.flatMap { $0.isTombstone ? nil : $0.value }
-                live.answers.updateValue(value, forKey: ref.place)
-            }
-            queries[id] = live
-        }
+    mutating func trustRecord(at ref: EntryRef) {
+        let map = Int(ref.map)
+        guard !maps[map].queries.isEmpty, maps[map].walk.phase != .compared else { return }
+        for id in maps[map].queries { queries[id]?.trust(ref.place) }
     }
 }
 
@@ -151,6 +145,7 @@ extension ReplicaState {
         for row in response.results {
             answers.updateValue(row.value, forKey: Int32(truncatingIfNeeded: maps[map].table.makePlace(of: row.key)))
         }
+        queries[id]?.forgetAnswers()
         queries[id]?.answers = answers
         queries[id]?.isAnswerComplete = response.hasMore != true
         refreshAll(id, now)
@@ -161,6 +156,7 @@ extension ReplicaState {
         guard let id = query(wireID: update.queryID), let map = queries[id]?.map, maps[map].walk.phase != .compared
         else { return }
         let place = Int32(truncatingIfNeeded: maps[map].table.makePlace(of: update.key))
+        queries[id]?.fresh.remove(place)
         queries[id]?.answers.updateValue(update.change == .leave ? nil : update.value, forKey: place)
         refresh(place, of: id, now)
     }

@@ -127,6 +127,9 @@ extension ReplicaState {
         guard role == .leader else { return }
         drop(code: 1000, retryMillis: nil, at: now)
         role = .follower
+        // Both are the other process's to write now.
+        saving.isIdentityUnsaved = false
+        saving.maps.removeAll()
         clock = HybridLogicalClock(node: chance.uuid())
         identity.node = clock.node
         // What is not of this process is the leader's business.

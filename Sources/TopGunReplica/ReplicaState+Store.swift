@@ -135,7 +135,7 @@ extension ReplicaState {
         saving.inFlight = nil
         let transaction = failed.transaction
         effects.notices.append(.storeFailed(error))
-        if transaction.identity != nil { saving.isIdentityUnsaved = true }
+        if transaction.identity != nil, role == .leader { saving.isIdentityUnsaved = true }
         saving.clearedMaps = transaction.clearedMaps + saving.clearedMaps
         for map in failed.maps { markMapUnsaved(map) }
         saving.retired = transaction.retired + saving.retired

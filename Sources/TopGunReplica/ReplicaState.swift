@@ -162,14 +162,10 @@ extension ReplicaState {
         let record = interned(operation.record)
         let stored = maps[map].table.entries[place].record
         if maps[map].table.entries[place].pending == RecordTable.none {
-            // What stands now is the servers' unless it is this very write.
-            let base: PendingKey.Base
-            if let stored, stored.timestamp != record.timestamp {
-                base = .record(stored, isOwn: maps[map].table.entries[place].isOwn)
-            } else {
-                base = .unknown
-            }
-            maps[map].table.setPending(pendings.insert(base), at: place)
+            // What others wrote came from the servers; what was written here may be this write, or another of the log.
+            let isKnown = !maps[map].table.entries[place].isOwn
+            let base = isKnown ? stored.map { PendingKey.Base.record($0, isOwn: false) } : nil
+            maps[map].table.setPending(pendings.insert(base ?? .unknown), at: place)
         }
         let slot = log.insert(
             LogEntry(ref: ref, record: record, state: .ready, frameBytes: frameBytes(of: ref, record)))

@@ -1,0 +1,289 @@
+import Testing
+import TopGunModel
+import TopGunReplica
+import TopGunWire
+
+/// Connecting, being recognised, staying connected (protocol.md 2, 11, 16).
+@Suite struct ConnectionTests {
+    private func opened(_ client: TestClient) -> [ClientMessage] {
+        client.state.connected(at: client.now)
+        client.settle()
+        return client.takeSent()
+    }
+
+    // MARK: Without a token
+
+    @Test func `without a token DEVICE_HELLO announces version and features`() throws {
+        let client = try TestClient()
+        #expect(client.connections == [.open])
+        #expect(client.syncState == .connecting)
+        guard case .deviceHello(let hello)? = opened(client).first else {
+            Issue.record("no DEVICE_HELLO")
+            return
+        }
+        #expect(hello.protocolVersion == 3)
+        #expect(hello.features.isSuperset(of: [.results, .levels, .clock, .seq, .pull]))
+        #expect(client.syncState == .authenticating)
+        client.receive(.deviceAcknowledged(Greeting(deviceID: "d", deviceToken: "d.t", server: .test())))
+        #expect(client.syncState == .live)
+        let again = try TestClient(store: client.store)
+        guard case .deviceHello(let later)? = opened(again).first else {
+            Issue.record("no DEVICE_HELLO")
+            return
+        }
+        #expect(later.deviceToken == "d.t")
+    }
+
+    @Test func `a server that never greets is an official one: after 500 ms the client goes on`() throws {
+        let client = try TestClient()
+        try client.open("todos")
+        _ = opened(client)
+        client.pass(499)
+        #expect(client.takeSent().isEmpty)
+        client.pass(2)
+        #expect(client.takeSent().syncedMaps == ["todos"])
+    }
+
+    @Test func `any message but a demand for a token ends the wait`() throws {
+        let client = try TestClient()
+        try client.open("todos")
+        _ = opened(client)
+        client.receive(.syncRoot(SyncRoot(mapName: "todos", rootHash: 0, timestamp: .server(0))))
+        #expect(client.takeSent().syncedMaps == ["todos"])
+    }
+
+    @Test func `a client that knows its cluster never goes on without a greeting`() throws {
+        let known = try TestClient()
+        known.connect()
+        let client = try TestClient(store: known.store)
+        try client.open("todos")
+        _ = opened(client)
+        client.pass(5_000)
+        #expect(client.takeSent().isEmpty)
+        client.pass(6_000)
+        #expect(client.connections.contains(.close(code: 1000)))
+    }
+
+    // MARK: With a token
+
+    @Test func `a token goes out once per connection, whatever the server repeats`() throws {
+        let client = try TestClient(token: "jwt")
+        guard case .authenticate(let authentication)? = opened(client).first else {
+            Issue.record("no AUTH")
+            return
+        }
+        #expect(authentication.token == "jwt" && authentication.protocolVersion == 3)
+        client.receive(.authenticationRequired)
+        client.receive(.authenticationRequired)
+        #expect(client.takeSent().isEmpty)
+        client.receive(.authenticationAcknowledged(Greeting(userID: "u", server: .test())))
+        #expect(client.syncState == .live)
+        client.receive(.authenticationAcknowledged(Greeting(userID: "u", server: .test())))
+        #expect(client.syncState == .live)
+    }
+
+    @Test func `a demand without a token waits for the application`() throws {
+        let client = try TestClient()
+        let todos = try client.open("todos")
+        try client.set("a", 1, in: todos)
+        _ = opened(client)
+        client.receive(.authenticationRequired)
+        #expect(client.notices.contains(.tokenNeeded))
+        client.pass(5_000)
+        #expect(client.takeSent().isEmpty)
+        client.state.setToken("jwt", at: client.now)
+        client.settle()
+        guard case .authenticate? = client.takeSent().first else {
+            Issue.record("no AUTH")
+            return
+        }
+        client.receive(.authenticationAcknowledged(Greeting(userID: "u", server: .test())))
+        #expect(client.takeSent().operationIDs == [1])
+    }
+
+    @Test func `a refused token is forgotten, and asked for`() throws {
+        let client = try TestClient(token: "expired")
+        _ = opened(client)
+        client.receive(.authenticationFailed(error: "Authentication failed", code: 401))
+        #expect(client.notices.contains(.authenticationFailed) && client.notices.contains(.tokenNeeded))
+        client.connections = []
+        while !client.connections.contains(.open) { client.pass(10) }
+        guard case .deviceHello? = opened(client).first else {
+            Issue.record("no DEVICE_HELLO")
+            return
+        }
+    }
+
+    @Test func `operations of one user are never sent as another (C08)`() throws {
+        let client = try TestClient(token: "of u")
+        let todos = try client.open("todos")
+        client.connect(userID: "u")
+        try client.set("a", 1, in: todos)
+        let other = try TestClient(store: client.store, token: "of v")
+        try other.open("todos")
+        other.state.connected(at: other.now)
+        other.settle()
+        other.receive(.authenticationAcknowledged(Greeting(userID: "v", server: .test())))
+        #expect(other.notices.contains(.otherUser))
+        #expect(other.takeSent().operations.isEmpty)
+        #expect(other.pendingCount == 1)
+        // Nor as nobody.
+        let nobody = try TestClient(store: client.store)
+        try nobody.open("todos")
+        _ = opened(nobody)
+        nobody.receive(.deviceAcknowledged(Greeting(server: .test())))
+        #expect(nobody.takeSent().isEmpty && nobody.notices.contains(.tokenNeeded))
+        nobody.state.setToken("of u", at: nobody.now)
+        nobody.settle()
+        nobody.receive(.authenticationAcknowledged(Greeting(userID: "u", server: .test())))
+        #expect(nobody.takeSent().operationIDs == [1])
+    }
+
+    // MARK: Clusters
+
+    @Test func `another cluster is refused and told of`() throws {
+        let client = try TestClient()
+        let todos = try client.open("todos")
+        client.connect()
+        try client.set("a", 1, in: todos)
+        client.disconnect()
+        client.reconnect(to: .test(clusterID: "cluster-2"))
+        #expect(client.notices.contains(.otherCluster))
+        #expect(client.takeSent().operations.isEmpty)
+        client.reconnect()
+        #expect(client.takeSent().operationIDs == [1])
+    }
+
+    @Test func `a restored cluster is offered every own write again, with its old stamp (feature pull)`() throws {
+        let first = try TestClient()
+        let todos = try first.open("todos")
+        first.connect()
+        try first.set("a", 1, in: todos)
+        try first.set("b", 2, in: todos)
+        let result = OperationResult(id: 1, level: .replicated)
+        let other = OperationResult(id: 2, level: .replicated)
+        first.receive(.acknowledgement(Acknowledgement(lastID: 2, results: [result, other])))
+        first.receive(.event(ServerEvent(mapName: "todos", kind: .put, key: "c", record: .server(3, 9))))
+        let a = try #require(first.record("a", in: todos))
+        let b = try #require(first.record("b", in: todos))
+        #expect(first.pendingCount == 0)
+
+        // Not even the map has to be open.
+        let client = try TestClient(store: first.store)
+        client.connect(to: .test(restoreEpoch: 2))
+        let offered = client.takeSent().operations
+        #expect(offered.compactMap(\.record) == [a, b])
+        #expect(offered.compactMap(\.id) == [3, 4])
+        client.disconnect()
+        let again = try TestClient(store: client.store)
+        again.connect(to: .test(restoreEpoch: 2))
+        #expect(again.takeSent().operationIDs == [3, 4], "once, and not again")
+    }
+
+    @Test func `a client that is too old keeps its log and stops trying`() throws {
+        let client = try TestClient()
+        let todos = try client.open("todos")
+        client.connect()
+        try client.set("a", 1, in: todos)
+        client.receive(
+            .error(ErrorMessage(code: 426, message: "old", details: ErrorDetails(refusal: .upgradeRequired))))
+        #expect(client.notices.contains(.upgradeRequired))
+        client.connections = []
+        client.pass(600_000)
+        #expect(client.connections.isEmpty)
+        #expect(client.pendingCount == 1)
+    }
+
+    // MARK: Heartbeat and reconnecting
+
+    @Test func `PING goes out every five seconds, and fifteen without PONG end the connection`() throws {
+        let client = try TestClient()
+        client.connect()
+        _ = client.takeSent()
+        client.pass(4_999)
+        #expect(client.takeSent().isEmpty)
+        client.pass(1)
+        let pings = client.takeSent()
+        #expect(pings == [.ping(timestamp: client.now.wallMillis)])
+        client.receive(.pong(timestamp: client.now.wallMillis, serverTime: client.now.wallMillis))
+        client.connections = []
+        client.pass(14_999)
+        #expect(client.connections.isEmpty)
+        client.pass(1)
+        #expect(client.connections == [.close(code: 1001)])
+        #expect(client.syncState == .offline)
+    }
+
+    @Test func `the delay doubles up to thirty seconds, times a half to one and a half`() throws {
+        for seed: UInt64 in 1...20 {
+            let client = try TestClient(seed: seed)
+            for attempt in 0..<10 {
+                client.state.disconnected(at: client.now)
+                client.settle()
+                client.connections = []
+                let start = client.now.steadyMillis
+                let timer = try #require(client.timerMillis)
+                let base = min(1000 << Int64(attempt), 30_000)
+                #expect(timer - start >= base / 2 && timer - start <= base / 2 + base)
+                client.pass(timer - start)
+                #expect(client.connections == [.open])
+            }
+            // A handshake that succeeds starts the count anew.
+            client.connect()
+            client.disconnect()
+            #expect(try #require(client.timerMillis) - client.now.steadyMillis <= 1_500)
+        }
+    }
+
+    @Test func `a socket that does not open in five seconds is given up`() throws {
+        let client = try TestClient()
+        client.connections = []
+        client.pass(4_999)
+        #expect(client.connections.isEmpty)
+        client.pass(1)
+        #expect(client.connections == [.close(code: 1000)])
+    }
+
+    @Test func `offline on purpose stays offline, and online again connects at once`() throws {
+        let client = try TestClient()
+        client.connect()
+        client.connections = []
+        client.state.setOnline(false, at: client.now)
+        client.settle()
+        #expect(client.connections == [.close(code: 1000)])
+        client.connections = []
+        client.pass(600_000)
+        #expect(client.connections.isEmpty)
+        client.state.setOnline(true, at: client.now)
+        client.settle()
+        #expect(client.connections == [.open])
+    }
+
+    @Test func `what is pending goes first, then queries, then maps`() throws {
+        let client = try TestClient()
+        let todos = try client.open("todos")
+        _ = try client.state.subscribe(todos, whereMap: nil, at: client.now)
+        try client.set("a", 1, in: todos)
+        client.connect()
+        let kinds = client.takeSent().dropFirst().map { message in
+            switch message {
+            case .operations: "OP_BATCH"
+            case .querySubscribe: "QUERY_SUB"
+            case .syncStart: "SYNC_INIT"
+            default: "other"
+            }
+        }
+        #expect(Array(kinds) == ["OP_BATCH", "QUERY_SUB", "SYNC_INIT"])
+    }
+
+    @Test func `the clock follows the servers' once they told it (K07, K08)`() throws {
+        for skew: Int64 in [-3_600_000, 3_600_000] {
+            let client = try TestClient(
+                now: ReplicaTime(wallMillis: TestClient.start.wallMillis + skew, steadyMillis: 0))
+            let todos = try client.open("todos")
+            client.connect()
+            try client.set("a", 1, in: todos)
+            #expect(try #require(client.record("a", in: todos)).timestamp.millis == TestClient.start.wallMillis)
+        }
+    }
+}
