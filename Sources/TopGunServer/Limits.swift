@@ -40,7 +40,8 @@ enum Limits {
 
     // MARK: Between loops
 
-    /// Operations sent to another loop and not answered yet; above it they are refused as `BUSY`.
+    /// Operations sent to other loops and not answered yet: above half of it connections that write are not read, above
+    /// it operations are refused as `BUSY`.
     static let mailboxOperationsMax = 262_144
     /// The smallest piece of memory that operations for another loop are copied into.
     static let mailboxChunkBytes = 16 * 1_024
@@ -69,8 +70,6 @@ enum Limits {
     static let leafBytesMax = 256 * 1_024
     /// How long after its first write or query an official client that has not asked for a map's root is sent one.
     static let unaskedRootDelayMillis: Int64 = 1_000
-    /// Inner messages of one BATCH.
-    static let batchMessagesMax = 8_192
 
     // MARK: Slow readers
 
@@ -93,10 +92,6 @@ enum Limits {
     static let supervisorTickMillis: Int64 = 1_000
     /// Bytes of one slice of a checkpoint; between slices the loop serves clients.
     static let checkpointSliceBytes = 128 * 1_024
-    /// How far ahead of the wall clock the right to hand out stamps is reserved.
-    static let clockBoundMillis: Int64 = 10_000
-    /// A partition that breaks this often in a row is not rebuilt any more, and the node stops.
-    static let partitionRebuildsMax = 3
 }
 
 // MARK: - The edge
@@ -141,6 +136,9 @@ extension Limits {
     static let headerListBytesMax = 16 * 1_024
     /// Connections that the kernel holds until they are accepted.
     static let acceptBacklog = 1_024
+    /// How long new connections are left alone after one could not be accepted, and how often that is told.
+    static let acceptPauseMillis: Int64 = 500
+    static let acceptAlarmMillis: Int64 = 60_000
 
     // MARK: Tokens and settings
 
@@ -159,8 +157,10 @@ extension Limits {
 
     // MARK: Process
 
-    /// File descriptors that the process needs besides one for each connection.
-    static let otherFilesMin = 64
+    /// File descriptors kept from connections, for the log, checkpoints and what the process itself needs; and for each
+    /// event loop.
+    static let otherFilesMin = 48
+    static let filesPerLoop = 4
     /// What comes after the clients are let go, such as closing the log, before the process is ended by force.
     static let stopMillisMax: Int64 = 60_000
     /// How often the service manager is told how many clients there are.

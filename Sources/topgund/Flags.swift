@@ -44,7 +44,7 @@ struct Flags: ParsableArguments {
     @Option(help: ArgumentHelp("Threads that serve. (default: one less than cores)", valueName: "n"))
     var eventLoops: String?
 
-    @Option(help: ArgumentHelp("More connections wait. (default: 20000)", valueName: "n"))
+    @Option(help: ArgumentHelp("More connections wait. (default: 15000)", valueName: "n"))
     var maxConnections: String?
 
     @Option(help: ArgumentHelp("Largest message of a client. (default: 2097152)", valueName: "bytes"))

@@ -11,10 +11,11 @@ struct NodeCommand: Sendable {
     @concurrent
     func run() async throws(ServerError) {
         ProcessSetup.harden()
-        let configuration = try await configuration()
+        var configuration = try await configuration()
         let processLog = ProcessLog(configuration.logLevel)
         let log = ServerLog(processLog.logger())
         try check(configuration, log)
+        try fitConnections(&configuration, log)
         let spawner = LiveSpawner(loops: configuration.eventLoops)
         let process = ServerProcess(
             configuration: configuration, spawner: spawner,
@@ -40,12 +41,6 @@ struct NodeCommand: Sendable {
     }
 
     private func check(_ configuration: ServerConfiguration, _ log: ServerLog) throws(ServerError) {
-        let files = ProcessSetup.raiseOpenFiles()
-        if !ProcessSetup.suffices(openFiles: files, for: configuration) {
-            log.warning(
-                "fewer files may be open than connections are allowed: raise the limit or lower --max-connections",
-                [.limit: files, .connections: configuration.connectionsMax])
-        }
         switch ProcessSetup.fault(ofDataDirectory: configuration.dataDirectory) {
         case .none: break
         case .isNoDirectory:
@@ -62,6 +57,16 @@ struct NodeCommand: Sendable {
         if case .none = configuration.authentication {
             log.notice("no authentication: every user of this machine may read and write everything")
         }
+    }
+
+    private func fitConnections(_ configuration: inout ServerConfiguration, _ log: ServerLog) throws(ServerError) {
+        let files = ProcessSetup.raiseOpenFiles()
+        let fitting = try ProcessSetup.connectionsMax(openFiles: files, for: configuration)
+        guard fitting < configuration.connectionsMax else { return }
+        log.warning(
+            "fewer connections than --max-connections: raise the limit of open files",
+            [.limit: files, .connections: fitting])
+        configuration.connectionsMax = fitting
     }
 
     private func reload(_ processLog: ProcessLog, _ log: ServerLog) async {

@@ -7,9 +7,9 @@ struct SalvageCommand: AsyncParsableCommand {
         commandName: "salvage",
         abstract: "Makes a damaged data directory usable again, and says what is lost.",
         discussion: """
-            For a directory that topgund refuses because acknowledged data in it is damaged. Every record that can still
-            be read is kept; the old files stay beside the new ones. Clients learn from the higher restore epoch that they
-            have to offer their own writes again.
+            For a directory that topgund refuses because acknowledged data in it is damaged. Every record that can \
+            still be read is kept; the old files stay beside the new ones. Clients learn from the higher restore epoch \
+            that they have to offer their own writes again.
             """)
 
     @Option(help: ArgumentHelp("The directory.", valueName: "dir"))

@@ -216,7 +216,7 @@ import Testing
             try await listener.connectClient { client in
                 try await client.send(message: [1])
                 _ = try await client.readFrame()
-                await listener.door.drain(withinMillis: 50)
+                await listener.door.drain(withinMillis: 1_000)
                 #expect(try await client.readFrame()?.closeCode == 1001)
                 #expect(try await client.readFrame() == nil)
             }

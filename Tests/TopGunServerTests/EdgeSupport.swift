@@ -157,6 +157,12 @@ struct RunningListener {
 
     /// Opens a plain TCP connection to the listener.
     func connect<Result: Sendable>(_ body: @Sendable (inout RawClient) async throws -> Result) async throws -> Result {
+        try await Self.connect(port, body)
+    }
+
+    static func connect<Result: Sendable>(
+        _ port: Int, _ body: @Sendable (inout RawClient) async throws -> Result
+    ) async throws -> Result {
         let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .channelOption(.allowRemoteHalfClosure, value: true)
             .connect(host: "127.0.0.1", port: port) { channel in

@@ -30,7 +30,7 @@ package struct ServerConfiguration: Sendable {
 
     package var logLevel = Logger.Level.info
     package var eventLoops = 1
-    package var connectionsMax = 20_000
+    package var connectionsMax = 15_000
     /// Bytes of one message from a client.
     package var messageBytesMax = 2 * 1_024 * 1_024
     /// What one connection may send each second, on average and at once.

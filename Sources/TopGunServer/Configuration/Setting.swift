@@ -78,5 +78,7 @@ package enum Setting: String, CaseIterable, Sendable {
     package static let variablePrefix = "TOPGUN_"
 
     /// What `topgun`, the command line, reads from the same environment; no business of a server.
-    static let clientVariables: Set<String> = ["TOPGUN_SERVER", "TOPGUN_TOKEN", "TOPGUN_JSON"]
+    static let clientVariables: Set<String> = [
+        "TOPGUN_SERVER", "TOPGUN_TOKEN", "TOPGUN_JSON", "TOPGUN_TIMEOUT_SECONDS", "TOPGUN_CLIENT_CONFIG",
+    ]
 }

@@ -49,9 +49,12 @@ package struct Listener: Service {
                 address: .hostname(configuration.host, port: configuration.port),
                 backlog: Limits.acceptBacklog,
                 availableConnectionsDelegate: ConnectionLimit(limit: configuration.connectionsMax, log: log)),
-            onServerRunning: { [onListening] channel in
+            onServerRunning: { [clock, onListening] channel in
                 // Fails only if the channel is closed already, which ends the service anyway.
-                try? await channel.pipeline.addHandler(AcceptAlarm(log: log), position: .first)
+                try? await channel.eventLoop.submit {
+                    try channel.pipeline.syncOperations.addHandler(
+                        AcceptBackoff(clock: clock, log: log), position: .first)
+                }.get()
                 await onListening(channel.localAddress?.port ?? 0)
             },
             eventLoopGroupProvider: .shared(spawner.group),
@@ -91,10 +94,10 @@ package struct Listener: Service {
             "\(configuration.host) is no address of this machine: choose one that is with --listen HOST:PORT.")
     }
 
-    /// What hummingbird has to tell about each request is of no use to an operator.
+    /// What hummingbird tells of is of no use to an operator: each request, and its own way of stopping, as errors.
     private static func quiet(_ logger: Logger) -> Logger {
         var logger = logger
-        logger.logLevel = max(logger.logLevel, .warning)
+        logger.logLevel = .critical
         return logger
     }
 }
@@ -125,21 +128,4 @@ private struct ConnectionLimit: AvailableConnectionsDelegate {
     }
 
     func isAcceptingNewConnections() -> Bool { count < limit }
-}
-
-/// Tells the operator when connections cannot be accepted, as without file descriptors. NIO waits a second and goes on;
-/// the connections that there are do not notice.
-private final class AcceptAlarm: ChannelInboundHandler, Sendable {
-    typealias InboundIn = Channel
-
-    let log: ServerLog
-
-    init(log: ServerLog) {
-        self.log = log
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        log.warning("cannot accept connections: is the limit of open files too low?", [.error: "\(error)"])
-        context.fireErrorCaught(error)
-    }
 }

@@ -31,8 +31,17 @@ package enum ProcessSetup {
         return Int(clamping: UInt64(limit.rlim_cur))
     }
 
-    package static func suffices(openFiles: Int, for configuration: ServerConfiguration) -> Bool {
-        openFiles >= configuration.connectionsMax + Limits.otherFilesMin
+    /// How many connections there may be so that the log and its checkpoints never lack a file: a node that cannot open
+    /// them stops, and clients must not be able to bring that about.
+    package static func connectionsMax(
+        openFiles: Int, for configuration: ServerConfiguration
+    ) throws(ServerError) -> Int {
+        let room = openFiles - Limits.otherFilesMin - configuration.eventLoops * Limits.filesPerLoop
+        guard room > 0 else {
+            throw ServerError(
+                .configuration, "Only \(openFiles) files may be open, too few to serve anyone: raise the limit.")
+        }
+        return min(room, configuration.connectionsMax)
     }
 
     /// What speaks against keeping data here; `nil` for a directory that is fine or not there yet.

@@ -125,7 +125,7 @@ private struct NodeService: Service {
         report.watch(node)
         door.open(node.owners)
         process.onServing(port)
-        context.log.info("serving", [.address: "\(context.configuration.host):\(port)"])
+        context.log.info("clients may connect", [.address: "\(context.configuration.host):\(port)"])
         let status = "serving on \(context.configuration.host):\(port)"
         manager.ready(status)
         do {
