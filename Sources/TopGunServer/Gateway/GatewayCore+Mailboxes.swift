@@ -101,6 +101,9 @@ extension GatewayCore {
         }
     }
 
+    /// Whether so much is on its way to other loops that connections that write should not be read for a while.
+    var areMailboxesFilling: Bool { forwardedOperations > Limits.mailboxOperationsMax / 2 }
+
     /// One crossing for each loop that is owed something.
     func sendMailboxes() {
         for target in mailboxes.indices {
@@ -153,6 +156,7 @@ extension GatewayCore {
             }
         }
         if isStored { forwardedOperations -= mailbox.count }
+        if !group.isCongested, !areMailboxesFilling { resumeWriters() }
         flush()
     }
 

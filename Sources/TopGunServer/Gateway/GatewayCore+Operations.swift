@@ -26,7 +26,7 @@ extension GatewayCore {
         }
         if shell.core.ledger.isOverdrawn {
             close(shell, code: 1013, reason: "too many undecided operations")
-        } else if group.isCongested {
+        } else if group.isCongested || areMailboxesFilling {
             pauseWriter(shell)
         }
     }
@@ -34,7 +34,10 @@ extension GatewayCore {
     /// What can be said of each operation before its partition sees it.
     private func check(_ shell: SessionShell, _ identity: ClientSession.Identity) {
         let general: Refusal? =
-            isDraining ? .notReady : identity.mayWrite ? group.refusal : .forbidden
+            isDraining
+            ? .notReady
+            : !identity.mayWrite
+                ? .forbidden : forwardedOperations > Limits.mailboxOperationsMax ? .busy : group.refusal
         let isOfficial = !shell.core.isAnnounced
         operations.withUnsafeMutableBufferPointer { operations in
             for index in operations.indices {

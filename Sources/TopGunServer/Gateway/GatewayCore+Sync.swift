@@ -105,7 +105,6 @@ struct LeafStream {
     var nextLoop = 0
     /// Whether an answer is on its way.
     var isAsking = false
-    var hasSent = false
 
     init(map: ByteString, nameSpace: ByteString, path: MerklePath, isWhole: Bool) {
         self.map = map
@@ -151,15 +150,16 @@ extension GatewayCore {
             stream.nextLoop += 1
         }
         let isLast = stream.nextLoop == crew.count
-        // An empty answer is an answer too: the client waits for it.
-        if part.count > 0 || (isLast && !stream.hasSent) {
+        // The path asked for is answered once and last, if need be with nothing: a client takes that as the end of the
+        // answer. The messages before it carry a path that nobody waits for.
+        if part.count > 0 || isLast {
+            let path = isLast ? stream.path : stream.path == .root ? MerklePath(leaf: 0) : .root
             scratch.removeAll()
             stream.map.bytes.withUnsafeBytes { map in
-                ServerFrame.leafHead(map: map, path: stream.path, count: part.count, into: scratch)
+                ServerFrame.leafHead(map: map, path: path, count: part.count, into: scratch)
             }
             scratch.append(part.bytes)
             answer(shell, frame: scratch.bytes)
-            stream.hasSent = true
         }
         if isLast {
             shell.streams.removeFirst()

@@ -17,7 +17,6 @@ final class GatewayCore {
 
     /// The groups of all loops, in order.
     var crew: [LoopBound<GroupCore>] = []
-    var crewGateways: [LoopBound<GatewayCore>] = []
 
     private var shells: [SessionShell?] = []
     private var freeSlots: [Int] = []
@@ -28,6 +27,7 @@ final class GatewayCore {
     var pausedWriters: [SessionShell] = []
     private var isCongestionSweepSet = false
     private(set) var isDraining = false
+    private var sweptMillis: Int64 = 0
     private var drainDone: (() -> Void)?
 
     var interests = InterestTable()
@@ -62,9 +62,9 @@ final class GatewayCore {
     }
 
     /// Introduces all loops; once, before the first connection.
-    func join(groups: [LoopBound<GroupCore>], gateways: [LoopBound<GatewayCore>]) {
+    func join(groups: [LoopBound<GroupCore>]) {
         crew = groups
-        crewGateways = gateways
+        sweptMillis = nowMillis
         loop.schedule(afterMillis: Limits.sessionSweepMillis) { [door] in door.value.sweepSessions() }
     }
 
@@ -153,7 +153,10 @@ extension GatewayCore {
     private func sweepSessions() {
         let now = nowMillis
         let wall = clock.wallMillis()
-        for shell in shells {
+        // A loop that was itself held up has words of its clients still to read: it blames nobody this time.
+        let wasHeldUp = now - sweptMillis > 3 * Limits.sessionSweepMillis
+        sweptMillis = now
+        for shell in shells where !wasHeldUp {
             guard let shell, !shell.isClosing else { continue }
             perform(shell.core.timePassed(nowMillis: now, wallMillis: wall), for: shell)
         }

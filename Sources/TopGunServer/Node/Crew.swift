@@ -49,7 +49,7 @@ struct Crew {
             await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
                 group.loop.execute { [groupDoors, gatewayDoors] in
                     group.value.join(gatewayDoors)
-                    gateway.value.join(groups: groupDoors, gateways: gatewayDoors)
+                    gateway.value.join(groups: groupDoors)
                     continuation.resume()
                 }
             }
