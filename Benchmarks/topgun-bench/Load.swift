@@ -26,7 +26,7 @@ struct Load {
         let lines = try (0..<connections).map { index in
             try Line(
                 socket: Socket(host: host, port: port), speaker: speaker(index),
-                picker: .random(of: keys, seed: seed + UInt64(index)))
+                picker: .random(share: index, of: connections, keys: keys, seed: seed))
         }
         var waiting = lines.map { pollfd(fd: $0.socket.descriptor, events: Int16(POLLIN), revents: 0) }
         let start = monotonicNanos()
@@ -120,12 +120,13 @@ private final class Line<S: Speaker> {
     }
 }
 
-/// Writes every key once, in batches, so that a load that follows overwrites.
-func fillKeys(_ socket: consuming Socket, keys: Int, speaker: some Speaker) throws {
-    let line = try Line(socket: socket, speaker: speaker, picker: .sequence(of: keys))
+/// Writes every key of one share once, in batches, so that a load that follows overwrites.
+func fillKeys(_ socket: consuming Socket, share: Int, of shares: Int, keys: Int, speaker: some Speaker) throws {
+    let line = try Line(socket: socket, speaker: speaker, picker: .sequence(share: share, of: shares, keys: keys))
+    let ownKeys = keys / shares
     var written = 0
-    while written < keys {
-        let batch = min(500, keys - written)
+    while written < ownKeys {
+        let batch = min(500, ownKeys - written)
         try line.sendBatch(of: batch)
         while line.outstanding > 0 {
             var waiting = pollfd(fd: line.socket.descriptor, events: Int16(POLLIN), revents: 0)

@@ -74,13 +74,13 @@ struct Measures {
         for round in 0..<rounds {
             let seed = UInt64(round * 1000 + 1)
             let topgun = try withPeer(Peer.topgund()) { peer in
-                try fill(peer)
+                try fill(peer, shares: connections)
                 return try load(peer, connections: connections, batch: batch).run(keys: space.keys, seed: seed) {
-                    TopGunSpeaker(space: space, concern: concern, node: "bench-\($0)")
+                    TopGunSpeaker(space: space, concern: concern, node: "bench-\($0)", share: $0)
                 }
             }
             let redis = try withPeer(Peer.redis(durability)) { peer in
-                try fill(peer)
+                try fill(peer, shares: connections)
                 return try load(peer, connections: connections, batch: batch).run(keys: space.keys, seed: seed) { _ in
                     RedisSpeaker(space: space)
                 }
@@ -105,14 +105,16 @@ struct Measures {
     }
 
     /// Writes every key once, so that the load overwrites and tables have their size.
-    private func fill(_ peer: Peer) throws {
-        let socket = try Socket(host: "127.0.0.1", port: peer.port)
-        if peer.name == "redis" {
-            try fillKeys(socket, keys: space.keys, speaker: RedisSpeaker(space: space))
-        } else {
-            try fillKeys(
-                socket, keys: space.keys,
-                speaker: TopGunSpeaker(space: space, concern: "REPLICATED", node: "bench-fill"))
+    private func fill(_ peer: Peer, shares: Int) throws {
+        for share in 0..<shares {
+            let socket = try Socket(host: "127.0.0.1", port: peer.port)
+            if peer.name == "redis" {
+                try fillKeys(
+                    socket, share: share, of: shares, keys: space.keys, speaker: RedisSpeaker(space: space))
+            } else {
+                let speaker = TopGunSpeaker(space: space, concern: "REPLICATED", node: "bench-fill", share: share)
+                try fillKeys(socket, share: share, of: shares, keys: space.keys, speaker: speaker)
+            }
         }
     }
 
@@ -124,7 +126,7 @@ struct Measures {
                 listener: Socket(host: "127.0.0.1", port: peer.port), writer: Socket(host: "127.0.0.1", port: peer.port)
             )
             let micros = try watcher.measure(
-                writes: 2000, speaker: TopGunSpeaker(space: space, concern: "REPLICATED", node: "bench-w"))
+                writes: 2000, speaker: TopGunSpeaker(space: space, concern: "REPLICATED", node: "bench-w", share: 0))
             return [
                 Row(
                     measure: "write to notification on another idle client, p50",
@@ -137,7 +139,7 @@ struct Measures {
     private func memoryAndRestart() throws -> [Row] {
         try withPeer(Peer.topgund()) { peer in
             guard let before = residentBytes(of: peer.processID) else { throw BenchmarkError("no /proc") }
-            try fill(peer)
+            try fill(peer, shares: 1)
             sleep(2)
             guard let after = residentBytes(of: peer.processID) else { throw BenchmarkError("no /proc") }
             let perRecord = Double(after - before) / Double(space.keys) - Double(KeySpace.keyBytes + space.value.count)

@@ -38,30 +38,37 @@ struct KeySpace {
     }
 }
 
-/// Which key comes next: at random, or one after the other.
+/// Which of a connection's keys comes next: at random, or one after the other.
+///
+/// Every connection has its own share of the keys. TopGun tells each client that wrote to a map of what others write
+/// there, which Redis does not do for a `SET`; so each share is a map of its own, and the fan-out stays out of the ratio.
 struct KeyPicker {
-    private let keys: Int
+    private let share: Int
+    private let shares: Int
+    private let keysOfShare: Int
     private var state: UInt64
     private var following: Int?
 
-    static func random(of keys: Int, seed: UInt64) -> KeyPicker {
-        KeyPicker(keys: keys, state: seed &* 0x9e37_79b9_7f4a_7c15 | 1, following: nil)
+    static func random(share: Int, of shares: Int, keys: Int, seed: UInt64) -> KeyPicker {
+        KeyPicker(
+            share: share, shares: shares, keysOfShare: max(keys / shares, 1),
+            state: (seed &+ UInt64(share)) &* 0x9e37_79b9_7f4a_7c15 | 1, following: nil)
     }
 
-    static func sequence(of keys: Int) -> KeyPicker {
-        KeyPicker(keys: keys, state: 0, following: 0)
+    static func sequence(share: Int, of shares: Int, keys: Int) -> KeyPicker {
+        KeyPicker(share: share, shares: shares, keysOfShare: max(keys / shares, 1), state: 0, following: 0)
     }
 
     mutating func next() -> Int {
         if let key = following {
             following = key + 1
-            return key % keys
+            return share + key % keysOfShare * shares
         }
         // Marsaglia's xorshift64*.
         state ^= state >> 12
         state ^= state << 25
         state ^= state >> 27
-        return Int((state &* 0x2545_f491_4f6c_dd1d) >> 33) % keys
+        return share + Int((state &* 0x2545_f491_4f6c_dd1d) >> 33) % keysOfShare * shares
     }
 }
 
@@ -99,16 +106,20 @@ struct TopGunSpeaker: Speaker {
     let space: KeySpace
     let concern: String
     let node: String
+    let map: String
     private var nextID = 1
     private var millis: Int64 = 0
     private var counter = 0
     private var unanswered: [Int] = []
 
-    init(space: KeySpace, concern: String, node: String) {
+    init(space: KeySpace, concern: String, node: String, share: Int) {
         self.space = space
         self.concern = concern
         self.node = node
+        self.map = TopGunSpeaker.map(ofShare: share)
     }
+
+    static func map(ofShare share: Int) -> String { "bench-\(share)" }
 
     mutating func greet(_ socket: borrowing Socket) throws {
         try socket.writeAll(
@@ -156,7 +167,7 @@ struct TopGunSpeaker: Speaker {
         frame.appendString("id")
         frame.appendDecimalString(nextID)
         frame.appendString("mapName")
-        frame.appendString("bench")
+        frame.appendString(map)
         frame.appendString("key")
         frame.append(0xa0 | UInt8(KeySpace.keyBytes))
         space.appendKey(picker.next(), to: &frame)

@@ -46,7 +46,7 @@ struct TopGunBench: ParsableCommand {
             } catch {
                 say("  failed: \(error)")
                 report.rows.append(
-                    Row(measure: name, value: .nan, unit: "", target: .atLeast(0), detail: "failed: \(error)"))
+                    Row(measure: name, value: 0, unit: "", target: .atLeast(1), detail: "failed: \(error)"))
             }
         }
         report.printTable()

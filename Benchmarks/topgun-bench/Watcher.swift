@@ -12,7 +12,7 @@ struct Watcher: ~Copyable {
 
     /// Microseconds of each write, ascending.
     func measure(writes: Int, speaker: TopGunSpeaker) throws -> [Double] {
-        var listening = TopGunSpeaker(space: speaker.space, concern: "MEMORY", node: "bench-l")
+        var listening = TopGunSpeaker(space: speaker.space, concern: "MEMORY", node: "bench-l", share: 0)
         try listening.greet(listener)
         var writing = speaker
         try writing.greet(writer)
@@ -22,13 +22,13 @@ struct Watcher: ~Copyable {
             frame.appendString("type")
             frame.appendString("SYNC_INIT")
             frame.appendString("mapName")
-            frame.appendString("bench")
+            frame.appendString(speaker.map)
             frame.appendString("lastSyncTimestamp")
             frame.append(0)
         }
         try listener.writeAll(hello)
         try drain(listener, until: "SYNC_RESP_ROOT")
-        var picker = KeyPicker.random(of: speaker.space.keys, seed: 7)
+        var picker = KeyPicker.random(share: 0, of: 1, keys: speaker.space.keys, seed: 7)
         var micros: [Double] = []
         for _ in 0..<writes {
             var output: [UInt8] = []
