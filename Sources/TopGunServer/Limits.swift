@@ -87,7 +87,9 @@ enum Limits {
     // MARK: Partitions
 
     /// Log bytes after which a round of checkpoints starts.
-    static let checkpointLogBytes: Int64 = 256 * 1_024 * 1_024
+    static let checkpointLogBytes: Int64 = 512 * 1_024 * 1_024
+    /// Pause between the checkpoints of two partitions: their syncs and the log's go to one disk.
+    static let checkpointPauseMillis: Int64 = 10
     /// How often the supervisor looks at log growth and expiry.
     static let supervisorTickMillis: Int64 = 1_000
     /// Bytes of one slice of a checkpoint; between slices the loop serves clients.

@@ -67,6 +67,7 @@ actor PartitionSupervisor {
                 return
             }
             log.retire(store.coverage)
+            await sleep(millis: Limits.checkpointPauseMillis)
         }
     }
 
