@@ -8,7 +8,7 @@ import Glibc
 #endif
 
 /// `topgund` itself, as a process of its own.
-final class Daemon: Sendable {
+final class TopgundProcess: Sendable {
     struct Ending: Equatable {
         var status: Int32
         var isSignal: Bool

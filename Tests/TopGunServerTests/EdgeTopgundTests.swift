@@ -12,10 +12,10 @@ import Glibc
 #endif
 
 /// The real process, its signals, and what it says to who started it.
-@Suite(.enabled(if: Daemon.program != nil, "topgund was not built"), .timeLimit(.minutes(5)), .serialized)
-struct EdgeDaemonTests {
+@Suite(.enabled(if: TopgundProcess.program != nil, "topgund was not built"), .timeLimit(.minutes(5)), .serialized)
+struct EdgeTopgundTests {
     @Test func `it says its port, serves, and ends with 0 on SIGTERM`() async throws {
-        let daemon = try Daemon()
+        let daemon = try TopgundProcess()
         let port = try #require(await daemon.port())
         let page = try await Self.get(port, "/health")
         #expect(page.contains(#""state":"ready""#))
@@ -24,7 +24,7 @@ struct EdgeDaemonTests {
     }
 
     @Test func `SIGHUP does not end it`() async throws {
-        let daemon = try Daemon(["--listen", "127.0.0.1:0"])
+        let daemon = try TopgundProcess(["--listen", "127.0.0.1:0"])
         let port = try #require(await daemon.port())
         daemon.signal(SIGHUP)
         #expect(try await Self.get(port, "/ready").hasSuffix("ready: serving\n"))
@@ -34,7 +34,7 @@ struct EdgeDaemonTests {
 
     @Test func `P15 it tells the service manager how it is`() async throws {
         let manager = try NotifySocket()
-        let daemon = try Daemon(environment: ["NOTIFY_SOCKET": manager.path, "WATCHDOG_USEC": "300000"])
+        let daemon = try TopgundProcess(environment: ["NOTIFY_SOCKET": manager.path, "WATCHDOG_USEC": "300000"])
         var isReady = false
         var fed = 0
         for await message in manager.messages {
@@ -68,25 +68,25 @@ struct EdgeDaemonTests {
     func `O01 what it cannot obey ends it with a sentence and a code`(
         arguments: [String], environment: [String: String], code: Int32, words: String
     ) async throws {
-        let daemon = try Daemon(arguments, environment: environment)
+        let daemon = try TopgundProcess(arguments, environment: environment)
         #expect(await daemon.end() == .exit(code))
         #expect(await daemon.port() == nil)
         #expect(daemon.log.contains(words), "\(daemon.log)")
     }
 
     @Test func `a second one on the same port or the same directory is refused`() async throws {
-        let first = try Daemon()
+        let first = try TopgundProcess()
         let port = try #require(await first.port())
-        let samePort = try Daemon(["--listen", "127.0.0.1:\(port)"])
+        let samePort = try TopgundProcess(["--listen", "127.0.0.1:\(port)"])
         #expect(await samePort.end() == .exit(ExitCode.address))
         let data = first.directory.appending(path: "topgun-data").path
-        let sameData = try Daemon(["--listen", "127.0.0.1:0", "--data-dir", data])
+        let sameData = try TopgundProcess(["--listen", "127.0.0.1:0", "--data-dir", data])
         #expect(await sameData.end() == .exit(ExitCode.locked))
         #expect(try await Self.get(port, "/ready").hasSuffix("ready: serving\n"))
     }
 
     @Test func `O09 what it writes only its own user can read`() async throws {
-        let daemon = try Daemon()
+        let daemon = try TopgundProcess()
         _ = try #require(await daemon.port())
         let data = daemon.directory.appending(path: "topgun-data").path
         let names = try #require(FileManager.default.subpaths(atPath: data))
@@ -99,7 +99,7 @@ struct EdgeDaemonTests {
     }
 
     @Test func `P09 connections never take the last file descriptors, old ones live and new ones wait`() async throws {
-        let daemon = try Daemon(openFiles: 100)
+        let daemon = try TopgundProcess(openFiles: 100)
         let port = try #require(await daemon.port())
         try await Self.client(port) { old in
             // More than there are descriptors; they connect because the kernel answers for the server.
@@ -128,7 +128,7 @@ struct EdgeDaemonTests {
         // The tests need a descriptor for each of them too.
         let count = min(10_000, Int(clamping: UInt64(limit.rlim_cur)) - 500)
         guard count > 100 else { return }
-        let daemon = try Daemon()
+        let daemon = try TopgundProcess()
         let port = try #require(await daemon.port())
         let request =
             "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
