@@ -26,7 +26,9 @@ struct MerkleWalk: Sendable {
     /// When the last answer came.
     private(set) var progressMillis: Int64 = 0
     private var outstanding: Set<MerklePath> = []
+    /// Paths to ask for, in the order in which they came up; from ``start`` on.
     private var waiting: [MerklePath] = []
+    private var start = 0
     private var isWaiting: Set<MerklePath> = []
 
     var isBusy: Bool {
@@ -57,7 +59,7 @@ struct MerkleWalk: Sendable {
         progressMillis = steadyMillis
         outstanding.remove(path)
         for child in differing { wait(for: child) }
-        if !waiting.isEmpty { phase = .walking }
+        if hasWaiting { phase = .walking }
         finish()
     }
 
@@ -70,7 +72,13 @@ struct MerkleWalk: Sendable {
     /// The next path to ask for, while the window has room.
     mutating func nextRequest() -> MerklePath? {
         guard phase == .walking, outstanding.count < ReplicaLimits.walkRequestsMax else { return nil }
-        guard let path = waiting.popLast() else { return nil }
+        guard hasWaiting else { return nil }
+        let path = waiting[start]
+        start += 1
+        if !hasWaiting {
+            waiting.removeAll(keepingCapacity: true)
+            start = 0
+        }
         isWaiting.remove(path)
         outstanding.insert(path)
         return path
@@ -81,12 +89,14 @@ struct MerkleWalk: Sendable {
         isBusy && steadyMillis - progressMillis >= ReplicaLimits.walkStallMillis
     }
 
+    private var hasWaiting: Bool { start < waiting.count }
+
     private mutating func wait(for path: MerklePath) {
         guard !outstanding.contains(path), isWaiting.insert(path).inserted else { return }
         waiting.append(path)
     }
 
     private mutating func finish() {
-        if phase == .walking, outstanding.isEmpty, waiting.isEmpty { phase = .compared }
+        if phase == .walking, outstanding.isEmpty, !hasWaiting { phase = .compared }
     }
 }

@@ -193,6 +193,7 @@ extension ReplicaState {
             if log[slot].state == .sent { noteDecided(slot) }
             log[slot].state = .restamp
             isRestampWanted = true
+            if refusal == .clockAhead { isClockAhead = true }
         default:
             makeReady(slot)
             pause(retryAfterMillis: nil, at: now)

@@ -3,7 +3,7 @@ import TopGunModel
 /// New stamps for operations that were refused for theirs (promises.md B19, C06).
 ///
 /// The operations keep their ids and their order, and get a **new node id** with their new stamps: stamps of one node
-/// strictly grow, and these would not. So no stamp that ever left this device is given to something else, whatever the
+/// strictly grow, and those of a clock that was ahead would not. So no stamp that ever left this device is given to something else, whatever the
 /// wall clock did.
 extension ReplicaState {
     /// Restamps once nothing is undecided any more that the servers may have taken with its old stamp, and once no
@@ -11,8 +11,11 @@ extension ReplicaState {
     mutating func restampIfPossible(at now: ReplicaTime) {
         guard isRestampWanted, sentCount == 0, saving.inFlight == nil else { return }
         isRestampWanted = false
+        let old = clock
         let node = chance.uuid()
         clock = role == .leader ? HybridLogicalClock(node: node, restoredBound: 0) : HybridLogicalClock(node: node)
+        if !isClockAhead { observe(Timestamp(millis: old.millis, counter: old.counter, node: old.node)) }
+        isClockAhead = false
         noteClockBound()
         var slots: [Int32] = []
         var slot = log.first

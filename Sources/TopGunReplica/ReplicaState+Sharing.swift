@@ -28,19 +28,15 @@ extension ReplicaState {
 
     /// A follower's write comes into the leader's log, above what the servers are known to hold.
     private mutating func takeOver(_ operation: StoredOperation, _ now: ReplicaTime) {
-        guard log.slot(ofID: operation.id) == nil, operation.id > lastOperationID || !isOwnNode(operation) else {
-            return
-        }
+        // What this process wrote it knows, though it may be retired here and not in the store yet.
+        guard log.slot(ofID: operation.id) == nil, operation.record.timestamp.node != clock.node else { return }
         let map = mapIndex(named: operation.map)
         let ref = EntryRef(map: map, place: maps[map].table.makePlace(of: operation.key))
         let stood = maps[map].table.entries[Int(ref.place)].record
         adopt(operation)
+        // A record of ours may have been written over the follower's before we knew of it.
+        markUnsaved(ref, .remote)
         if maps[map].table.entries[Int(ref.place)].record != stood { tell(ref, isLocal: false, now) }
-    }
-
-    /// What this process wrote itself it knows already, also when it is long retired.
-    private func isOwnNode(_ operation: StoredOperation) -> Bool {
-        operation.record.timestamp.node == clock.node
     }
 
     private mutating func mergeStored(_ entry: StoredEntry, _ now: ReplicaTime) {
@@ -113,7 +109,9 @@ extension ReplicaState {
         role = .leader
         identity = stored
         // The node id of this run goes on; the store learns it with the next stamp, before anything is sent.
-        clock = boundedClock()
+        let stamped = clock
+        clock = HybridLogicalClock(node: stamped.node, restoredBound: 0)
+        observe(Timestamp(millis: stamped.millis, counter: stamped.counter, node: stamped.node))
         noteClockBound()
         restore(maps: knownMaps)
         restore(operations: operations)
@@ -139,16 +137,5 @@ extension ReplicaState {
             takeOut(slot)
             settle(ref)
         }
-    }
-
-    /// The clock of a run that was never stored, from now on with a bound.
-    private func boundedClock() -> HybridLogicalClock {
-        var bounded = HybridLogicalClock(node: clock.node, restoredBound: 0)
-        do throws(ClockError) {
-            try bounded.observe(millis: clock.millis, counter: clock.counter, wallMillis: 0, from: .trusted)
-        } catch {
-            // The clock is its own witness that the stamp is in range.
-        }
-        return bounded
     }
 }

@@ -115,7 +115,6 @@ extension ReplicaState {
             let id = outcome.firstOperationID + UInt64(index)
             if log[slot].state == .new { log[slot].state = .ready }
             log.number(slot, id: id)
-            lastOperationID = max(lastOperationID, id)
             if let write = log[slot].write {
                 let (map, key) = name(of: log[slot].ref)
                 effects.results.append(WriteResult(write: write, id: id, map: map, key: key, outcome: .stored))
@@ -125,7 +124,10 @@ extension ReplicaState {
             log[slot].state = .ready
             log.unsentAgain(slot)
         }
-        // Nobody else wrote in between, so nothing has to be read back.
+        // Where nobody else wrote in between, nothing has to be read back.
+        if !done.operations.isEmpty, outcome.firstOperationID == lastOperationID + 1 {
+            lastOperationID += UInt64(done.operations.count)
+        }
         if outcome.sequence == storeSequence + 1 { storeSequence = outcome.sequence }
     }
 

@@ -61,6 +61,8 @@ package struct ReplicaState: ~Copyable, Sendable {
     var pauseMillis: Int64 = 0
     /// Operations wait for new stamps, and nothing is sent before they have them.
     var isRestampWanted = false
+    /// They do because our clock was ahead, so it starts anew from the servers'.
+    var isClockAhead = false
     /// Maps to be compared with the servers.
     var syncsDue: [Int] = []
     /// Maps that are being compared.
@@ -72,7 +74,7 @@ package struct ReplicaState: ~Copyable, Sendable {
 
     /// The change of the store up to which other processes' work is known here.
     package internal(set) var storeSequence: Int64 = 0
-    /// The highest operation id known here.
+    /// The id up to which every operation of the store is known here.
     package internal(set) var lastOperationID: UInt64 = 0
     package internal(set) var syncState = SyncState.offline
     var effects = ReplicaEffects()

@@ -6,7 +6,11 @@ import TopGunWire
 /// A replica with a store and a clock in the test's hands: carries out every effect at once, but what the test keeps back.
 final class TestClient {
     var state: ReplicaState
-    var store: InMemoryStore
+    let box: StoreBox
+    var store: InMemoryStore {
+        get { box.store }
+        set { box.store = newValue }
+    }
     var now: ReplicaTime
     /// Whether transactions are committed as they come, or wait in ``transaction`` for the test.
     var commitsAtOnce = true
@@ -27,11 +31,13 @@ final class TestClient {
     var timerMillis: Int64?
 
     init(
-        store: InMemoryStore = InMemoryStore(), role: ReplicaRole = .leader, node: ByteString = "client-a",
+        store: InMemoryStore = InMemoryStore(), box: StoreBox? = nil, role: ReplicaRole = .leader,
+        node: ByteString = "client-a",
         token: String? = nil, seed: UInt64 = 1, now: ReplicaTime = TestClient.start,
         configuration: ReplicaConfiguration = ReplicaConfiguration()
     ) throws {
-        self.store = store
+        self.box = box ?? StoreBox(store)
+        let store = self.box.store
         self.now = now
         var identity = StoredIdentity(node: node)
         if role == .leader, let stored = try store.identity() { identity = stored }
@@ -232,6 +238,15 @@ final class TestClient {
         while !connections.contains(.open) { pass(10) }
         _ = takeSent()
         connect(to: server)
+    }
+}
+
+/// A store that several replicas can have open.
+final class StoreBox {
+    var store: InMemoryStore
+
+    init(_ store: InMemoryStore) {
+        self.store = store
     }
 }
 

@@ -1,0 +1,189 @@
+import Testing
+import TopGunModel
+import TopGunReplica
+import TopGunWire
+
+/// Two processes over one store (C05): an app that syncs and a widget that does not.
+@Suite struct SharingTests {
+    /// Two replicas whose stores are the same one.
+    final class Pair {
+        let app: TestClient
+        let widget: TestClient
+        let appMap: MapID
+        let widgetMap: MapID
+
+        init() throws {
+            app = try TestClient(node: "app")
+            appMap = try app.open("todos")
+            widget = try TestClient(box: app.box, role: .follower, node: "widget")
+            widgetMap = try widget.open("todos")
+        }
+
+        /// The widget's work reaches the app, or the other way round: the store is one, the news of it come now.
+        func tell(_ reader: TestClient) throws {
+            while true {
+                let state = (reader.state.storeSequence, reader.state.lastOperationID)
+                let changes = try reader.store.changes(since: state.0, operationsAfter: state.1, limit: 2)
+                let fates = try reader.store.fates(of: reader.state.outstandingOperations)
+                reader.state.storeChanged(changes, fates: fates, at: reader.now)
+                reader.settle()
+                if !changes.isCut { break }
+            }
+        }
+    }
+
+    @Test func `a follower writes through the store and the leader sends it`() throws {
+        let pair = try Pair()
+        pair.app.connect()
+        pair.app.receive(.syncRoot(SyncRoot(mapName: "todos", rootHash: 0, timestamp: .server(0))))
+        let writes = try (0..<5).map { try pair.widget.set(ByteString("k\($0)"), $0, in: pair.widgetMap) }
+        #expect(pair.widget.connections.isEmpty, "it never connects")
+        #expect(writes.allSatisfy { pair.widget.outcomes(of: $0) == [.stored] })
+        _ = pair.app.takeSent()
+        try pair.tell(pair.app)
+        #expect(pair.app.contents(of: pair.appMap).count == 5)
+        let sent = pair.app.takeSent().operations
+        #expect(sent.compactMap(\.id) == [1, 2, 3, 4, 5])
+        #expect(sent.compactMap(\.record).allSatisfy { $0.timestamp.node == "widget" })
+        let results = sent.compactMap(\.id).map { OperationResult(id: $0, level: .replicated) }
+        pair.app.receive(.acknowledgement(Acknowledgement(lastID: 5, results: results)))
+        try pair.tell(pair.widget)
+        #expect(writes.allSatisfy { pair.widget.outcomes(of: $0).last == .reached(.replicated) })
+        #expect(pair.widget.pendingCount == 0)
+    }
+
+    @Test func `a follower sees what the leader merges, and what it rolls back`() throws {
+        let pair = try Pair()
+        pair.app.connect()
+        pair.app.receive(.syncRoot(SyncRoot(mapName: "todos", rootHash: 0, timestamp: .server(0))))
+        pair.app.receive(.event(ServerEvent(mapName: "todos", kind: .put, key: "a", record: .server(1, 1))))
+        pair.widget.state.watch(pair.widgetMap, true)
+        try pair.tell(pair.widget)
+        #expect(pair.widget.value("a", in: pair.widgetMap) == 1)
+        #expect(pair.widget.changes.map(\.key) == ["a"])
+        let write = try pair.widget.set("a", 2, in: pair.widgetMap)
+        try pair.tell(pair.app)
+        #expect(pair.app.value("a", in: pair.appMap) == 2)
+        var refusal = OperationResult(id: 1)
+        refusal.refusal = .forbidden
+        pair.app.receive(.acknowledgement(Acknowledgement(lastID: 1, results: [refusal])))
+        #expect(pair.app.value("a", in: pair.appMap) == 1, "the leader knows what the server holds")
+        try pair.tell(pair.widget)
+        #expect(pair.widget.value("a", in: pair.widgetMap) == 1)
+        guard case .refused("FORBIDDEN", let losing)? = pair.widget.outcomes(of: write).last else {
+            Issue.record("\(pair.widget.outcomes(of: write))")
+            return
+        }
+        #expect(losing.value.int == 2)
+    }
+
+    @Test func `the two never stamp alike, and the later write stands on both`() throws {
+        let pair = try Pair()
+        for value in 0..<10 {
+            try pair.app.set("k", value, in: pair.appMap)
+            try pair.tell(pair.widget)
+            try pair.widget.set("k", 100 + value, in: pair.widgetMap)
+            try pair.tell(pair.app)
+        }
+        #expect(pair.app.record("k", in: pair.appMap) == pair.widget.record("k", in: pair.widgetMap))
+        #expect(pair.app.value("k", in: pair.appMap) == 109)
+        let stamps = try pair.app.store.operations(after: 0, limit: 99).map(\.record.timestamp)
+        #expect(Set(stamps).count == 20 && stamps == stamps.sorted())
+    }
+
+    @Test func `a follower that takes over sends everything, its own and the other's`() throws {
+        let pair = try Pair()
+        try pair.app.set("a", 1, in: pair.appMap)
+        try pair.app.set("a", 2, in: pair.appMap)
+        try pair.tell(pair.widget)
+        try pair.widget.set("b", 3, in: pair.widgetMap)
+        let store = pair.widget.store
+        pair.widget.state.lead(
+            identity: try #require(try store.identity()), maps: try store.maps(),
+            operations: try store.operations(after: 0, limit: 99), setAside: [], at: pair.widget.now)
+        pair.widget.settle()
+        #expect(pair.widget.connections == [.open])
+        pair.widget.connect()
+        #expect(pair.widget.takeSent().operationIDs == [1, 2, 3])
+        var refusal = OperationResult(id: 2)
+        refusal.refusal = .forbidden
+        pair.widget.receive(
+            .acknowledgement(
+                Acknowledgement(lastID: 2, results: [OperationResult(id: 1, level: .replicated), refusal])))
+        #expect(pair.widget.value("a", in: pair.widgetMap) == 1)
+        // The next run goes on with the node id of this one, above all its stamps.
+        try pair.widget.set("c", 4, in: pair.widgetMap)
+        let last = try #require(pair.widget.record("c", in: pair.widgetMap)).timestamp
+        let next = try TestClient(store: pair.widget.store, now: TestClient.start)
+        let map = try next.open("todos")
+        #expect(next.node == "widget")
+        try next.set("d", 5, in: map)
+        #expect(try #require(next.record("d", in: map)).timestamp > last)
+    }
+
+    @Test func `a leader that is demoted stops sending and never stamps with the shared node id again`() throws {
+        let pair = try Pair()
+        pair.app.connect()
+        pair.app.connections = []
+        let node = pair.app.node
+        pair.app.state.follow(at: pair.app.now)
+        pair.app.settle()
+        #expect(pair.app.connections == [.close(code: 1000)])
+        _ = pair.app.takeSent()
+        try pair.app.set("a", 1, in: pair.appMap)
+        #expect(pair.app.takeSent().isEmpty && pair.app.node != node)
+        #expect(try pair.app.store.operations(after: 0, limit: 9).count == 1)
+        #expect(try #require(try pair.app.store.identity()).node != pair.app.node)
+    }
+
+    @Test(arguments: 0..<30) func `app and widget converge with the server (C05)`(seed: Int) throws {
+        var dice = Dice(state: UInt64(seed))
+        let server = ModelServer(wallMillis: TestClient.start.wallMillis)
+        let pair = try Pair()
+        pair.app.connect()
+        pair.app.frames = []
+        let session = server.connect()
+        try server.receive(Self.hello, from: session)
+        _ = server.takeFrames(session)
+        func talk() throws {
+            for frame in pair.app.frames { try server.receive(frame, from: session) }
+            pair.app.frames = []
+            for frame in server.takeFrames(session) { pair.app.receive(frame: frame) }
+        }
+        server.refuse = { operation in
+            guard case .put(let record) = operation.change, let value = record.value.int else { return nil }
+            return value % 7 == 0 ? .forbidden : nil
+        }
+        pair.app.state.setOnline(true, at: pair.app.now)
+        for value in 1...60 {
+            for client in [pair.app, pair.widget] { client.advance(Int64(dice.below(5))) }
+            let key = ByteString("k\(dice.below(5))")
+            if dice.oneIn(2) {
+                try pair.app.set(key, value, in: pair.appMap)
+            } else {
+                try pair.widget.set(key, value, in: pair.widgetMap)
+            }
+            if dice.oneIn(2) { try pair.tell(pair.app) }
+            if dice.oneIn(2) { try pair.tell(pair.widget) }
+            if dice.oneIn(2) {
+                try talk()
+            }
+        }
+        for _ in 0..<20 {
+            try pair.tell(pair.app)
+            for _ in 0..<5 { try talk() }
+            try pair.tell(pair.widget)
+        }
+        let expected = (server.maps["todos"] ?? [:]).mapValues(\.value)
+        #expect(pair.app.contents(of: pair.appMap) == expected, "seed \(seed)")
+        #expect(pair.widget.contents(of: pair.widgetMap) == expected, "seed \(seed)")
+        #expect(pair.app.pendingCount == 0 && pair.widget.pendingCount == 0, "seed \(seed)")
+        #expect(server.effects.values.allSatisfy { $0 <= 1 }, "seed \(seed)")
+    }
+
+    private static let hello: [UInt8] = {
+        let sink = ByteSink()
+        ClientMessage.deviceHello(DeviceHello(protocolVersion: 3, features: [.results, .levels])).encode(into: sink)
+        return Array(sink.bytes)
+    }()
+}

@@ -1,0 +1,127 @@
+import Testing
+import TopGunModel
+import TopGunReplica
+import TopGunWire
+
+/// What a store that fails, or is shared, means for the replica above it.
+@Suite struct StoreTests {
+    private static let full = StoreError(code: .full, message: "no space")
+
+    @Test func `a write that the store refuses did not happen, and says so (C03)`() throws {
+        let client = try TestClient()
+        let map = try client.open("todos")
+        try client.set("a", 1, in: map)
+        let standing = client.record("a", in: map)
+        client.store.failure = Self.full
+        let write = try client.set("a", 2, in: map)
+        #expect(client.value("a", in: map) == 1, "undone")
+        #expect(client.record("a", in: map) == standing)
+        guard case .notStored(Self.full, let losing)? = client.outcomes(of: write).last else {
+            Issue.record("\(client.outcomes(of: write))")
+            return
+        }
+        #expect(losing.value.int == 2)
+        #expect(client.pendingCount == 1, "the older operation is still there")
+        client.store.failure = nil
+        try client.set("b", 3, in: map)
+        #expect(try client.store.operations(after: 0, limit: 9).map(\.record.value.int) == [1, 3])
+        let again = try TestClient(store: client.store)
+        let reopened = try again.open("todos")
+        #expect(again.contents(of: reopened).mapValues(\.int) == ["a": 1, "b": 3])
+    }
+
+    @Test func `writes above one that failed stand on what stood before it (C03)`() throws {
+        let client = try TestClient()
+        let map = try client.open("todos")
+        client.commitsAtOnce = false
+        client.store.failure = Self.full
+        let failed = try client.set("a", 1, in: map)
+        let good = try client.set("a", 2, in: map)
+        client.commit()
+        client.store.failure = nil
+        client.settle()
+        client.commit()
+        client.settle()
+        #expect(client.outcomes(of: good) == [.stored])
+        #expect(client.outcomes(of: failed).count == 1)
+        #expect(client.value("a", in: map) == 2)
+        #expect(try client.store.operations(after: 0, limit: 9).map(\.record.value.int) == [2])
+    }
+
+    @Test func `an acknowledgement whose retiring cannot be stored costs a repeat, not an operation (C03)`() throws {
+        let client = try TestClient()
+        let map = try client.open("todos")
+        client.connect()
+        try client.set("a", 1, in: map)
+        client.store.failure = Self.full
+        let result = OperationResult(id: 1, level: .replicated)
+        client.receive(.acknowledgement(Acknowledgement(lastID: 1, results: [result])))
+        #expect(try client.store.fates(of: [1]) == [.pending])
+        client.store.failure = nil
+        client.answersPings = true
+        client.pass(2_000)
+        #expect(try client.store.fates(of: [1]) == [.retired])
+    }
+
+    @Test func `a crash before the commit forgets the write, after it sends it once more (B20, C01)`() throws {
+        for isCommitted in [false, true] {
+            let client = try TestClient()
+            let map = try client.open("todos")
+            client.commitsAtOnce = false
+            let write = try client.set("a", 1, in: map)
+            if isCommitted { client.commit() }
+            client.settle()
+            #expect(client.outcomes(of: write) == (isCommitted ? [.stored] : []), "never told saved before it is")
+            let again = try TestClient(store: client.store)
+            let reopened = try again.open("todos")
+            again.connect()
+            #expect(again.value("a", in: reopened) == (isCommitted ? 1 : nil))
+            #expect(again.takeSent().operationIDs == (isCommitted ? [1] : []))
+        }
+    }
+
+    @Test func `a store that was evicted starts as another replica (C04)`() throws {
+        let first = try TestClient(node: "first")
+        try first.set("a", 1, in: try first.open("todos"))
+        let evicted = try TestClient(node: "second")
+        let map = try evicted.open("todos")
+        #expect(evicted.node == "second" && evicted.contents(of: map).isEmpty)
+        evicted.connect()
+        evicted.receive(
+            .syncLeaf(SyncLeaf(mapName: "todos", path: .root, records: [KeyedRecord(key: "a", record: .server(1, 1))])))
+        #expect(evicted.value("a", in: map) == 1, "server state is read again")
+    }
+
+    @Test func `two copies of one store keep both sets of edits (C06)`() throws {
+        let original = try TestClient(seed: 1)
+        try original.set("shared", 0, in: try original.open("todos"))
+        let server = ModelServer(wallMillis: TestClient.start.wallMillis)
+        // The server knows the first one's stamps; the copy makes the same ones for other content.
+        server.refuse = { operation in
+            guard case .put(let record) = operation.change, let known = server.maps["todos"]?[operation.key] else {
+                return nil
+            }
+            return known.timestamp == record.timestamp && known.value != record.value ? .replicaIDConflict : nil
+        }
+        let copies = try [3, 4].map { seed in
+            try TestClient(store: original.store, node: "unused", seed: UInt64(seed))
+        }
+        for (index, copy) in copies.enumerated() {
+            let map = try copy.open("todos")
+            try copy.set("edit", 10 + index, in: map)
+            try copy.set(ByteString("only-\(index)"), 20 + index, in: map)
+            copy.state.connected(at: copy.now)
+            copy.settle()
+            let session = server.connect()
+            for _ in 0..<20 {
+                for frame in copy.frames { try server.receive(frame, from: session) }
+                copy.frames = []
+                for frame in server.takeFrames(session) { copy.receive(frame: frame) }
+            }
+            #expect(copy.pendingCount == 0)
+        }
+        #expect(copies[0].node != copies[1].node)
+        #expect(Set((server.maps["todos"] ?? [:]).keys) == ["shared", "edit", "only-0", "only-1"])
+        for value in [0, 10, 11] { #expect(server.effects[.int(value)] == 1, "\(value)") }
+    }
+}
