@@ -54,6 +54,9 @@ struct NodeCommand: Sendable {
                 "every user of this machine may list the data directory: run chmod 700 on it",
                 [.directory: configuration.dataDirectory])
         }
+        if ProcessSetup.hasOpenKey(configuration) {
+            log.warning("every user of this machine may read the key for tokens: run chmod 600 on its file")
+        }
         if case .none = configuration.authentication {
             log.notice("no authentication: every user of this machine may read and write everything")
         }

@@ -171,4 +171,24 @@ import TopGunEnvironment
         }
         #expect(ProcessSetup.fault(ofDataDirectory: "/dev/null") == .isNoDirectory)
     }
+
+    @Test func `O09 a key that others may read is found out`() throws {
+        let path = FileManager.default.temporaryDirectory.appending(path: "topgun-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        try "secret".write(toFile: path, atomically: false, encoding: .utf8)
+        var configuration = ServerConfiguration()
+        configuration.authentication = .token(TokenRules(key: .file(path)))
+        for (mode, isOpen) in [(0o600, false), (0o640, false), (0o644, true)] {
+            try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: path)
+            #expect(ProcessSetup.hasOpenKey(configuration) == isOpen)
+        }
+    }
+
+    @Test func `P09 connections leave files for the log`() throws {
+        var configuration = ServerConfiguration()
+        configuration.eventLoops = 2
+        #expect(try ProcessSetup.connectionsMax(openFiles: 1_000_000, for: configuration) == 15_000)
+        #expect(try ProcessSetup.connectionsMax(openFiles: 1_024, for: configuration) == 1_024 - 48 - 8)
+        #expect(throws: ServerError.self) { try ProcessSetup.connectionsMax(openFiles: 40, for: configuration) }
+    }
 }

@@ -155,8 +155,8 @@ private struct Audience: Codable {
 
     init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
+        // Not a text, then it must be a list.
         if let name = try? container.decode(String.self) {
-            // Not a text, then it must be a list.
             names = [name]
         } else {
             names = try container.decode([String].self)

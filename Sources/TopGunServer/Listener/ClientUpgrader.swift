@@ -50,8 +50,8 @@ struct ClientUpgrader: NIOTypedHTTPServerProtocolUpgrader {
                     value: .init(low: Limits.socketQueueBytesHigh / 2, high: Limits.socketQueueBytesHigh))
             }
             let pipeline = channel.pipeline.syncOperations
+            // Absent once its time is over; then the channel is closing anyway.
             if let deadline = try? pipeline.handler(type: RequestHeadDeadline.self) {
-                // Absent once its time is over; then the channel is closing anyway.
                 pipeline.removeHandler(deadline, promise: nil)
             }
             let handler = ClientChannelHandler(sockets: sockets, messageBytesMax: messageBytesMax, clock: clock)

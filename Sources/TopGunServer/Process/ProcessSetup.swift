@@ -54,6 +54,16 @@ package enum ProcessSetup {
         return mode & 0o004 != 0 ? .isReadableByAll : nil
     }
 
+    /// Whether every user of the machine may read the file that the key for tokens is in.
+    package static func hasOpenKey(_ configuration: ServerConfiguration) -> Bool {
+        guard case .token(let rules) = configuration.authentication, case .file(let path) = rules.key,
+            // Not there: reading it will tell.
+            let attributes = try? FileManager.default.attributesOfItem(atPath: path),
+            let mode = (attributes[.posixPermissions] as? NSNumber)?.intValue
+        else { return false }
+        return mode & 0o004 != 0
+    }
+
     package enum DirectoryFault: Sendable {
         case isNoDirectory
         case isWritableByAll
