@@ -5,8 +5,8 @@ public enum SyncState: Sendable, Hashable {
     case connecting
     /// Connected; the server has not said yet that it knows us, or waits for a token.
     case authenticating(SyncProblem?)
-    /// The open maps are being compared with the server's.
-    case syncing
+    /// The open maps are being compared with the server's. A problem means that this cannot end for one of them.
+    case syncing(SyncProblem?)
     /// Every open map is as the server's, and changes arrive as they happen.
     case live
 }
@@ -29,6 +29,8 @@ public enum SyncProblem: Sendable, Hashable {
     case foreignUser
     /// The server takes no client this old. What was written is kept.
     case upgradeRequired
+    /// The server does not let this user read a map or query that is open.
+    case forbidden
 }
 
 /// The sync state now, and every one that follows; a slow reader gets the newest.

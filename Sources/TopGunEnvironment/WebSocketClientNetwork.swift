@@ -2,6 +2,12 @@ import NIOCore
 import NIOPosix
 package import NIOSSL
 
+#if canImport(Darwin)
+import Darwin
+#else
+import Glibc
+#endif
+
 /// The real ``Network``: WebSocket over TCP, with TLS below it for `wss://` addresses.
 ///
 /// Works on loops of NIO (``NIOLoop``). Everything of a connection happens on the loop that it was asked for on: no
@@ -138,7 +144,7 @@ private func describe(connecting error: any Error) -> String {
         if case .connectTimeout = error { return "no connection within \(Limits.connectMillisMax) ms" }
         return "\(error)"
     case let error as IOError:
-        return error.description
+        return String(cString: strerror(error.errnoCode))
     default:
         return "\(error)"
     }

@@ -54,6 +54,7 @@ extension ReplicaEngine {
             throw TopGunError(.storage, "the store cannot be read: \(error.message)", cause: error)
         }
 
+        sharing.readOperation = content.operations.last?.id ?? 0
         let role: ReplicaRole = sharing.lockPath == nil || sharing.lock != nil ? .leader : .follower
         var identity = content.identity ?? StoredIdentity(node: ByteString(environment.entropy.uuid()))
         if role == .follower { identity.node = ByteString(environment.entropy.uuid()) }
@@ -71,9 +72,9 @@ extension ReplicaEngine {
         let token: String? = if case .fixed(let token)? = tokens?.kind { token } else { nil }
         let role = core.withLock { $0.replica.role }
         if server == nil {
-            note(SyncProblem.notWanted)
+            showProblem(.notWanted)
         } else if role == .follower {
-            note(SyncProblem.otherProcessSyncs)
+            showProblem(.otherProcessSyncs)
         }
         tell { replica, now in
             if server == nil { replica.setOnline(false, at: now) }
@@ -87,7 +88,7 @@ extension ReplicaEngine {
 
     func setOnline(_ isOnline: Bool) {
         guard server != nil, !core.withLock({ $0.isClosed }) else { return }
-        if !isOnline { loop.execute { [self] in note(SyncProblem.notWanted) } }
+        if !isOnline { loop.execute { [self] in showProblem(.notWanted) } }
         tell { replica, now in replica.setOnline(isOnline, at: now) }
     }
 
@@ -113,13 +114,24 @@ extension ReplicaEngine {
         }
         // What was decided before this is done before it: receipts hear of the last commit.
         await withCheckedContinuation { continuation in loop.execute { continuation.resume() } }
-        finish()
+        await withCheckedContinuation { continuation in
+            storeThread.execute { [self] in
+                finish()
+                continuation.resume()
+            }
+        }
     }
 
-    /// The same without waiting: writes that are not stored yet are still being stored.
+    /// The same without waiting: what is not stored yet is stored first.
     func shutDown() {
         endConnection()
-        storeThread.execute { [self] in finish() }
+        finishWhenIdle()
+    }
+
+    private func finishWhenIdle() {
+        storeThread.execute { [self] in
+            if core.withLock({ $0.isCommitting }) { finishWhenIdle() } else { finish() }
+        }
     }
 
     private func endConnection() {
@@ -127,7 +139,7 @@ extension ReplicaEngine {
         tell { replica, now in replica.setOnline(false, at: now) }
     }
 
-    /// Ends every sequence and lets another process sync. The store is closed with the engine.
+    /// Ends every sequence, closes the store and lets another process sync; on the store's thread.
     private func finish() {
         let (sinks, queries, waiters) = core.withLock { core in
             defer {
@@ -148,9 +160,11 @@ extension ReplicaEngine {
         for progress in receipts.withLock({ $0.takeAll() }) {
             progress.failed(TopGunError(.closed, "the client was closed"))
         }
+        store.withLock { $0 = .memory(InMemoryStore()) }
         sharing.withLock { sharing in
             sharing.lock?.close()
             sharing.lock = nil
+            sharing.lockPath = nil
         }
         let timer = outside.withLock { outside in
             defer { outside.timer = nil }

@@ -61,7 +61,7 @@ extension ReplicaEngine {
         showSyncState()
     }
 
-    func note(_ problem: SyncProblem?) {
+    func showProblem(_ problem: SyncProblem?) {
         outside.withLock { $0.problem = problem }
         showSyncState()
     }
@@ -73,7 +73,7 @@ extension ReplicaEngine {
             case .offline: .offline(problem)
             case .connecting: .connecting
             case .authenticating: .authenticating(problem)
-            case .syncing: .syncing
+            case .syncing: .syncing(problem)
             case .live: .live
             }
         syncStates.become(shown)
@@ -85,20 +85,21 @@ extension ReplicaEngine {
             askForToken()
         case .authenticationFailed:
             logger.warning("the server refused the token")
-            note(.tokenRefused)
+            showProblem(.tokenRefused)
         case .otherCluster:
             logger.error("the server belongs to another cluster than this store; nothing was sent")
-            note(.foreignCluster)
+            showProblem(.foreignCluster)
         case .otherUser:
             logger.error("the token belongs to another user than this store; nothing was sent")
-            note(.foreignUser)
+            showProblem(.foreignUser)
         case .upgradeRequired:
             logger.error("the server takes no client this old; what was written is kept")
-            note(.upgradeRequired)
+            showProblem(.upgradeRequired)
         case .protocolError(let fault):
             logger.warning("the server sent what makes no sense", metadata: [LogKey.reason: "\(fault)"])
         case .serverError(let code):
             logger.warning("the server reported an error", metadata: [LogKey.code: "\(code)"])
+            if code == Refusal.forbidden.errorCode { showProblem(.forbidden) }
         case .storeFailed(let error):
             logger.error("the store failed", metadata: [LogKey.reason: "\(error.message)"])
         case .queryConfirmed(let query):
@@ -118,11 +119,11 @@ extension ReplicaEngine {
     private func askForToken() {
         switch tokens?.kind {
         case nil:
-            note(.tokenNeeded)
+            showProblem(.tokenNeeded)
         case .fixed:
             // It was shown already, or will be; showing a refused one again changes nothing.
             let problem = outside.withLock { $0.problem }
-            if problem != .tokenRefused, problem != .foreignUser { note(.tokenNeeded) }
+            if problem != .tokenRefused, problem != .foreignUser { showProblem(.tokenNeeded) }
         case .provider(let provider):
             let isFirst = outside.withLock { outside in
                 defer { outside.isAskingForToken = true }
@@ -146,7 +147,7 @@ extension ReplicaEngine {
 
     private func providerFailed() {
         logger.warning("the token provider threw")
-        note(.tokenNeeded)
+        showProblem(.tokenNeeded)
         let delay = outside.withLock { outside in
             defer { outside.tokenRetryMillis = min(outside.tokenRetryMillis * 2, Limits.tokenRetryMillisMax) }
             return outside.tokenRetryMillis

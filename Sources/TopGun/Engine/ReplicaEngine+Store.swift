@@ -57,6 +57,9 @@ struct StoreSharing {
     var lock: (any DiskFile)?
     /// SQLite's word for what others have written.
     var version: Int64 = 0
+    /// Every operation up to this one has been read from the store. Not the highest one known: ids are given out to all
+    /// processes in turn, so one of another process may lie below our own newest.
+    var readOperation: UInt64 = 0
 }
 
 extension ReplicaEngine {
@@ -84,13 +87,13 @@ extension ReplicaEngine {
         let content = store.withLock { store in Result { () throws(StoreError) in try store.readAll() } }
         switch content {
         case .success(let content):
-            loop.execute { [self] in note(server == nil ? SyncProblem.notWanted : nil) }
             tell { replica, now in
                 replica.lead(
                     identity: content.identity ?? StoredIdentity(node: replica.node), maps: content.maps,
                     operations: content.operations,
                     setAside: content.setAside, at: now)
             }
+            loop.execute { [self] in showProblem(server == nil ? .notWanted : nil) }
         case .failure:
             // Tried again at the next poll.
             lock.close()
@@ -113,12 +116,10 @@ extension ReplicaEngine {
 
     /// Returns whether there is more.
     private func readSomeOfWhatOthersWrote() -> Bool {
-        let (role, ids, sequence, operation) = core.withLock { core in
-            (
-                core.replica.role, core.replica.outstandingOperations, core.replica.storeSequence,
-                core.replica.lastOperationID
-            )
+        let (role, ids, sequence) = core.withLock { core in
+            (core.replica.role, core.replica.outstandingOperations, core.replica.storeSequence)
         }
+        let operation = sharing.withLock { $0.readOperation }
         let read = store.withLock { store in
             Result { () throws(StoreError) in
                 (
@@ -133,6 +134,7 @@ extension ReplicaEngine {
             sharing.withLock { $0.version = -1 }
             return false
         }
+        if let last = changes.operations.last { sharing.withLock { $0.readOperation = last.id } }
         tell { replica, now in replica.storeChanged(changes, fates: fates, at: now) }
         return changes.isCut
     }
