@@ -100,8 +100,11 @@ let package = Package(
             swiftSettings: house),
         // Not a folder `topgun`: it would be the same as `TopGun` where file names ignore case.
         .executableTarget(
-            name: "topgun-cli", dependencies: ["TopGun", "TopGunEnvironment", .argumentParser, .jwt],
+            name: "topgun-cli", dependencies: ["TopGun", "TopGunEnvironment", .argumentParser, .jwt, .logging],
             swiftSettings: house),
+
+        .executableTarget(
+            name: "topgun-demo", dependencies: ["TopGun", "TopGunEnvironment"], swiftSettings: house),
 
         .executableTarget(
             name: "topgun-bench", dependencies: [.argumentParser], path: "Benchmarks/topgun-bench", swiftSettings: house
@@ -135,7 +138,7 @@ let package = Package(
         .testTarget(
             name: "TopGunTests",
             dependencies: [
-                "TopGun", "TopGunReplica", "TopGunModel", "TopGunEnvironment", "TopGunServer", .nioCore, .nioPosix,
+                "TopGun", "TopGunReplica", "TopGunModel", "TopGunEnvironment", .grdb, .nioCore, .nioPosix,
                 .nioHTTP1, .nioWebSocket, .nioSSL,
             ],
             swiftSettings: house),
