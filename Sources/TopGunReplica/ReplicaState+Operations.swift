@@ -104,7 +104,7 @@ extension ReplicaState {
 extension ReplicaState {
     mutating func acknowledged(_ acknowledgement: Acknowledgement, at now: ReplicaTime) {
         if let results = acknowledgement.results {
-            for result in results { decided(result, at: now) }
+            for result in results where link.isReady { decided(result, at: now) }
         }
         guard !link.features.contains(.results) else { return }
         // A server without the feature: numbers count, but only those of operations that it was sent. What is no number
@@ -183,6 +183,9 @@ extension ReplicaState {
 
     private mutating func failed(_ slot: Int32, _ result: OperationResult, _ now: ReplicaTime) {
         let refusal = result.refusal
+        // Neither says anything of the operation: it waits for a newer client, or for a token (promises.md C08).
+        if refusal == .upgradeRequired { return upgradeRequired(at: now) }
+        if refusal == .unauthenticated { return authenticationFailed(code: nil, at: now) }
         let isFinal = result.isFinal ?? refusal?.isFinal ?? true
         guard !isFinal else {
             let code = result.code ?? ByteString(Array("REJECTED".utf8))

@@ -69,6 +69,7 @@ extension ReplicaState {
         }
         effects.notices.append(.serverError(code: Int(truncatingIfNeeded: error.code)))
         switch error.code {
+        case 401: authenticationFailed(code: nil, at: now)
         case 429, 503, 507:
             pause(retryAfterMillis: error.details?.retryAfterMillis, at: now)
             // The server dropped the message, so its operations are on their way no more.

@@ -28,9 +28,10 @@ extension ReplicaState {
     mutating func makeTransaction(at now: ReplicaTime) {
         guard isStarted, saving.inFlight == nil, !saving.isEmpty else { return }
         if let retryMillis = saving.retryMillis {
-            guard !saving.operations.isEmpty || now.steadyMillis >= retryMillis else { return }
+            guard saving.hasNewWrites || now.steadyMillis >= retryMillis else { return }
             saving.retryMillis = nil
         }
+        saving.hasNewWrites = false
         saving.number += 1
         var transaction = StoreTransaction()
         transaction.number = saving.number
@@ -145,7 +146,11 @@ extension ReplicaState {
         saving.forgotten = transaction.forgotten + saving.forgotten
         saving.restamped = failed.restamped + saving.restamped
         for ref in failed.entries { markUnsaved(ref, .remote) }
-        for slot in failed.operations.reversed() { undo(slot, error, now) }
+        // What is offered again to restored servers is no new write: it stays, and is tried again.
+        let kept = failed.operations.filter { log[$0].write == nil }
+        saving.operations = kept + saving.operations
+        for slot in kept { markUnsaved(log[slot].ref, .local) }
+        for slot in failed.operations.reversed() where log[slot].write != nil { undo(slot, error, now) }
         saving.retryMillis = now.steadyMillis + ReplicaLimits.storeRetryMillis
     }
 }

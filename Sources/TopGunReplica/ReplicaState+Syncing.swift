@@ -240,7 +240,13 @@ extension ReplicaState {
         reoffer?.maps.remove(at: position)
         for place in maps[map].table.entries.indices {
             let entry = maps[map].table.entries[place]
-            guard entry.isOwn, entry.pending == RecordTable.none, let record = entry.record else { continue }
+            var own = entry.isOwn ? entry.record : nil
+            if entry.pending != RecordTable.none {
+                // What is in the log is sent anyway; but it may come to nothing, and then this stands again.
+                own = nil
+                if case .record(let base, isOwn: true) = pendings[entry.pending].base { own = base }
+            }
+            guard let record = own else { continue }
             append(record, write: nil, at: EntryRef(map: map, place: place))
         }
         finishReoffer()

@@ -61,6 +61,7 @@ extension ReplicaState {
             LogEntry(write: write, ref: ref, record: record, state: .new, frameBytes: frameBytes(of: ref, record)))
         pendings[pending].writes.append(slot)
         saving.operations.append(slot)
+        if write != nil { saving.hasNewWrites = true }
         markUnsaved(ref, .local)
     }
 

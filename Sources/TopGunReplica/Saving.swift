@@ -24,7 +24,9 @@ struct Saving: Sendable {
     var forgotten: [UInt64] = []
     /// What the shell is committing.
     var inFlight: InFlight?
-    /// After a failure: when to try again what is not a local write.
+    /// Whether an application waits to hear that its write is stored.
+    var hasNewWrites = false
+    /// After a failure: when to try again what is not a new write.
     var retryMillis: Int64?
     var number: UInt64 = 0
 

@@ -216,6 +216,18 @@ import TopGunWire
         }
     }
 
+    @Test func `an expired token or an old client costs no operation (C08)`() throws {
+        for code in [Refusal.unauthenticated, .upgradeRequired] {
+            let (client, map) = try connected()
+            try client.set("a", 1, in: map)
+            try client.set("b", 2, in: map)
+            client.receive(Self.ack(Self.refusal(1, code), Self.refusal(2, code)))
+            #expect(client.pendingCount == 2 && client.setAside.isEmpty)
+            #expect(client.notices.contains(code == .unauthenticated ? .tokenNeeded : .upgradeRequired))
+            #expect(client.syncState == .offline)
+        }
+    }
+
     // MARK: Superseded
 
     @Test func `a superseded write brings the losing value and the winner (K08)`() throws {
