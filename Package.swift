@@ -126,7 +126,7 @@ let package = Package(
             dependencies: ["TopGunStorage", "TopGunSimulation", "TopGunEnvironment", "TopGunModel", .nioCore],
             swiftSettings: house),
         .testTarget(
-            name: "TopGunReplicaTests", dependencies: ["TopGunReplica", "TopGunWire", "TopGunModel"],
+            name: "TopGunReplicaTests", dependencies: ["TopGunReplica", "TopGunWire", "TopGunModel", "GoldenVectors"],
             swiftSettings: house),
         .testTarget(
             name: "TopGunServerTests",
