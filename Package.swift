@@ -132,7 +132,8 @@ let package = Package(
             name: "TopGunServerTests",
             dependencies: [
                 "TopGunServer", "TopGunWire", "TopGunModel", "TopGunStorage", "TopGunEnvironment", "TopGunSimulation",
-                "TopGunPartition", "GoldenVectors", .crypto, .logging, .nioCore, .nioHTTP1, .nioPosix, .serviceLifecycle,
+                "TopGunPartition", "GoldenVectors", .crypto, .logging, .nioCore, .nioHTTP1, .nioPosix,
+                .serviceLifecycle,
             ],
             swiftSettings: house),
         .testTarget(

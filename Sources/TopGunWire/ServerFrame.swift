@@ -93,7 +93,7 @@ package enum ServerFrame {
         let typeEnd = 6 &+ 1 &+ Int(frame[6] & 0x1f)
         let head = typeEnd &+ 8
         precondition(frame.count > head && frame[head] & 0xf0 == 0x80, "no frame of the server")
-        var cursor = FrameCursor(sink, reserving: frame.count &+ 4 &+ FrameCursor.headBytesMax)
+        var cursor = FrameCursor(sink, reserving: frame.count &+ 4 &+ FrameCursor.longestHeadBytes)
         cursor.raw(UnsafeRawBufferPointer(rebasing: frame[..<head]))
         cursor.byte(frame[head] &+ 1)
         cursor.raw(UnsafeRawBufferPointer(rebasing: frame[(head &+ 1)...]))
@@ -209,7 +209,7 @@ extension ServerFrame {
     }
 
     package static func tombstone(_ tag: UnsafeRawBufferPointer, into sink: ByteSink) {
-        var cursor = FrameCursor(sink, reserving: tag.count &+ FrameCursor.headBytesMax)
+        var cursor = FrameCursor(sink, reserving: tag.count &+ FrameCursor.longestHeadBytes)
         cursor.text(tag)
         cursor.finish()
     }

@@ -21,20 +21,23 @@ enum JSONValue: Codable, Sendable, Equatable {
 
     init(from decoder: any Decoder) throws {
         let scalar = try decoder.singleValueContainer()
-        // Each kind is tried in turn: a decoder cannot be asked which one it has.
+        func tried<Value: Decodable>(_ type: Value.Type) -> Value? {
+            // Each kind is tried in turn: a decoder cannot be asked which one it has.
+            try? scalar.decode(type)
+        }
         if scalar.decodeNil() {
             self = .null
-        } else if let value = try? scalar.decode(Bool.self) {
+        } else if let value = tried(Bool.self) {
             self = .bool(value)
-        } else if let value = try? scalar.decode(Int64.self) {
+        } else if let value = tried(Int64.self) {
             self = .integer(value)
-        } else if let value = try? scalar.decode(Double.self) {
+        } else if let value = tried(Double.self) {
             self = .double(value)
-        } else if let value = try? scalar.decode(String.self) {
+        } else if let value = tried(String.self) {
             self = .text(value)
-        } else if let value = try? scalar.decode([JSONValue].self) {
+        } else if let value = tried([JSONValue].self) {
             self = .array(value)
-        } else if let value = try? scalar.decode([String: JSONValue].self) {
+        } else if let value = tried([String: JSONValue].self) {
             self = Self.bytes(in: value) ?? .object(value)
         } else {
             self = .bytes(try scalar.decode(Data.self))

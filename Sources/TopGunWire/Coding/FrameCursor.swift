@@ -10,7 +10,7 @@ struct FrameCursor {
     private let limit: Int
 
     /// What the head of any value takes at most, and any number as a whole.
-    static let headBytesMax = 9
+    static let longestHeadBytes = 9
 
     /// Reserves `bytes`, more than which must not be written.
     @inline(__always)
