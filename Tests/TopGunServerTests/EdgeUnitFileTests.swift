@@ -13,7 +13,7 @@ import Testing
         var folder = URL(fileURLWithPath: #filePath)
         while folder.path != "/" {
             folder = folder.deletingLastPathComponent()
-            let unit = folder.appending(path: "Deploy/topgun.service")
+            let unit = folder.appending(path: "Deploy/topgund.service")
             if FileManager.default.fileExists(atPath: unit.path) { return unit }
         }
         return nil
@@ -44,7 +44,7 @@ import Testing
     func `O09 the unit file exposes at most 1_5`() throws {
         let unit = try #require(Self.unit)
         let (_, output) = try Self.analyze(["security", "--offline=true", "--no-pager", unit.path])
-        let level = try #require(output.firstMatch(of: /Overall exposure level for topgun\.service: ([0-9.]+)/)?.1)
+        let level = try #require(output.firstMatch(of: /Overall exposure level for topgund\.service: ([0-9.]+)/)?.1)
         let exposure = try #require(Double(level))
         #expect(exposure <= 1.5, "\(output)")
     }
