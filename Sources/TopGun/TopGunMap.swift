@@ -21,18 +21,21 @@ public struct TopGunMap<Value: Codable & Sendable>: Sendable {
     /// The value of a key; `nil` when there is none, when its lifetime is over, or when it is no `Value`.
     public subscript(key: String) -> Value? {
         // What cannot be decoded is not there for this type; `value(for:)` tells the two apart.
-        (try? store.value(of: ByteString(key))) ?? nil
+        (try? store.value(of: key)) ?? nil
     }
 
     /// The value of a key; `nil` when there is none or its lifetime is over.
     ///
     /// - Throws: ``TopGunError`` with the code `invalidValue` when what stands there is no `Value`.
     public func value(for key: String) throws(TopGunError) -> Value? {
-        try store.value(of: ByteString(key))
+        try store.value(of: key)
     }
 
     /// The keys that have a value, in the order of their bytes.
     public var keys: [String] { store.keys().map(\.string) }
+
+    /// Every key with its value, in the order of the keys' bytes; without those whose value is no `Value`.
+    public var entries: [(key: String, value: Value)] { store.entries() }
 
     /// How many keys have a value. Goes through all of them.
     public var count: Int { store.keys().count }
@@ -49,7 +52,6 @@ public struct TopGunMap<Value: Codable & Sendable>: Sendable {
     ///   `closed`; then nothing was written.
     @discardableResult
     public func set(_ value: Value, for key: String, lifetime: Duration? = nil) throws(TopGunError) -> WriteReceipt {
-        let payload = try PayloadEncoder.encode(value)
         var millis: Int64 = 0
         if let lifetime {
             let (seconds, attoseconds) = lifetime.components
@@ -57,9 +59,7 @@ public struct TopGunMap<Value: Codable & Sendable>: Sendable {
             millis = whole.overflow ? -1 : whole.partialValue + attoseconds / 1_000_000_000_000_000
             guard millis > 0 else { throw TopGunError(.invalidArgument, "a lifetime is at least a millisecond") }
         }
-        return try store.engine.write { [id = store.id] replica, now throws(ReplicaError) in
-            try replica.set(payload, for: ByteString(key), in: id, ttlMillis: millis, at: now)
-        }
+        return try store.set(value, for: key, lifetimeMillis: millis)
     }
 
     /// Removes a key, also one that has no value here: another device may have written one.
@@ -67,9 +67,7 @@ public struct TopGunMap<Value: Codable & Sendable>: Sendable {
     /// - Throws: ``TopGunError`` with the code `tooLarge` or `closed`.
     @discardableResult
     public func remove(_ key: String) throws(TopGunError) -> WriteReceipt {
-        try store.engine.write { [id = store.id] replica, now throws(ReplicaError) in
-            try replica.remove(ByteString(key), in: id, at: now)
-        }
+        try store.remove(key)
     }
 
     // MARK: Watching
@@ -120,11 +118,12 @@ public struct MapChanges<Value: Codable & Sendable>: AsyncSequence, Sendable {
         let subscription: HubSubscription<ChangedKeys>
 
         public mutating func next() async -> Change? {
-            guard let (key, isLocal) = await subscription.inbox.next({ $0.pop() }) else { return nil }
+            guard let changed = await subscription.inbox.next({ $0.pop() }) else { return nil }
+            let (key, isLocal) = (changed.key.string, changed.isLocal)
             do throws(TopGunError) {
-                return Change(key: key.string, value: try store.value(of: key), error: nil, isLocal: isLocal)
+                return Change(key: key, value: try store.value(of: key), error: nil, isLocal: isLocal)
             } catch {
-                return Change(key: key.string, value: nil, error: error, isLocal: isLocal)
+                return Change(key: key, value: nil, error: error, isLocal: isLocal)
             }
         }
     }
@@ -136,12 +135,12 @@ public struct KeyValues<Value: Codable & Sendable>: AsyncSequence, Sendable {
     let key: String
 
     public func makeAsyncIterator() -> Iterator {
-        Iterator(changes: changes.makeAsyncIterator(), key: ByteString(key))
+        Iterator(changes: changes.makeAsyncIterator(), key: key)
     }
 
     public struct Iterator: AsyncIteratorProtocol {
         var changes: MapChanges<Value>.Iterator
-        let key: ByteString
+        let key: String
         var isFirst = true
 
         public mutating func next() async -> Value?? {

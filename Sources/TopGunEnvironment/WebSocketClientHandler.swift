@@ -86,7 +86,7 @@ final class WebSocketClientHandler: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        end("\(error)")
+        end(describe(connecting: error))
         context.close(promise: nil)
     }
 

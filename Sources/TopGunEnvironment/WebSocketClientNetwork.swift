@@ -134,8 +134,8 @@ final class WebSocketClientAttempt {
 // Confined to the event loop of its connection; the bootstrap's closures, which demand `Sendable`, run there too.
 extension WebSocketClientAttempt: @unchecked Sendable {}
 
-/// What a person needs to know of a failed connect.
-private func describe(connecting error: any Error) -> String {
+/// What a person needs to know of a connection that failed.
+func describe(connecting error: any Error) -> String {
     switch error {
     case let error as NIOConnectionError:
         if error.connectionErrors.isEmpty { return "cannot find the host \(error.host)" }

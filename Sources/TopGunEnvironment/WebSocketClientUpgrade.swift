@@ -112,7 +112,7 @@ final class WebSocketClientUpgrade: ChannelInboundHandler, RemovableChannelHandl
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        fail("\(error)")
+        fail(describe(connecting: error))
     }
 
     func channelInactive(context: ChannelHandlerContext) {

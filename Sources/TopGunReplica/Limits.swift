@@ -65,6 +65,9 @@ package enum ReplicaLimits {
     package static let retryMillisMin: Int64 = 200
     package static let retryMillisMax: Int64 = 30_000
 
+    /// A difference from the servers' clock below this is taken for the time that their answer travelled and waited.
+    package static let clockOffsetMillisMin: Int64 = 5_000
+
     /// The longest that a timer is set for; wall clocks jump meanwhile.
     package static let timerMillisMax: Int64 = 60_000
 

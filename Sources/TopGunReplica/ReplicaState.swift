@@ -320,10 +320,12 @@ extension ReplicaState {
         return min(max(wall + (clockOffsetMillis ?? 0), 0), ModelLimits.millisMax)
     }
 
-    /// The servers told their time.
+    /// The servers told their time. What the answer may have spent on its way is no difference between clocks: taken for
+    /// one, it would order the writes of two devices whose clocks are right by how long their answers took.
     mutating func noteServerTime(_ serverMillis: Int64?, at now: ReplicaTime) {
         guard let serverMillis, serverMillis > 0, serverMillis <= ModelLimits.millisMax else { return }
-        clockOffsetMillis = serverMillis - min(max(now.wallMillis, 0), ModelLimits.millisMax)
+        let difference = serverMillis - min(max(now.wallMillis, 0), ModelLimits.millisMax)
+        clockOffsetMillis = abs(difference) < ReplicaLimits.clockOffsetMillisMin ? 0 : difference
     }
 
     /// Moves the clock past a stamp of our own store.

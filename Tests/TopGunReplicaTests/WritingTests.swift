@@ -30,6 +30,26 @@ import TopGunWire
         #expect(try #require(transaction.identity).clockBound >= stamp.millis)
     }
 
+    @Test func `how long an answer of the servers took does not order the writes of two devices with right clocks`()
+        throws
+    {
+        let (slow, quick) = (try TestClient(), try TestClient(node: "client-b"))
+        var stamps: [Timestamp] = []
+        // The same moment told to both; one of them takes it out of its queue three seconds later.
+        for (client, delay) in [(quick, Int64(0)), (slow, 3_000)] {
+            let map = try client.open("todos")
+            client.connect()
+            let told = client.now.wallMillis
+            client.advance(delay)
+            client.receive(.pong(timestamp: told, serverTime: told))
+            client.advance(10_000 - delay + (client === slow ? 1 : 0))
+            try client.set("a", 1, in: map)
+            stamps.append(try #require(client.record("a", in: map)).timestamp)
+        }
+        #expect(stamps[0] < stamps[1])
+        #expect(stamps[1].millis - stamps[0].millis == 1)
+    }
+
     @Test func `nothing is sent before the store has it (B20)`() throws {
         let client = try TestClient()
         let todos = try client.open("todos")

@@ -23,7 +23,7 @@ import TopGun
         let shopping = try await client.map("shopping", of: Item.self)
 
         let receipt = try shopping.set(Item(amount: 2), for: "milk")  // no waiting, online or not
-        for (key, item) in shopping.keys.map({ ($0, shopping[$0]) }) { print("\(key): \(item?.amount ?? 0)") }
+        for (key, item) in shopping.entries { print("\(key): \(item.amount)") }
 
         try await receipt.reaches(.stored)  // or .applied, .replicated, .persisted: on the servers
         print("stored on this device")

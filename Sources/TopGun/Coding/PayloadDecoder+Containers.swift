@@ -34,10 +34,14 @@ struct MapDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
         if let index { return index[ByteString(name)] }
         var name = name
         return name.withUTF8 { wanted in
-            entries.last { entry in
-                entry.keyCount == wanted.count
-                    && source.bytes[entry.keyStart..<entry.keyStart + entry.keyCount].elementsEqual(wanted)
-            }?.value
+            source.bytes.withUnsafeBytes { bytes in
+                for entry in entries.reversed() where entry.keyCount == wanted.count {
+                    var index = 0
+                    while index < wanted.count, bytes[entry.keyStart &+ index] == wanted[index] { index &+= 1 }
+                    if index == wanted.count { return entry.value }
+                }
+                return nil
+            }
         }
     }
 
@@ -48,11 +52,11 @@ struct MapDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
         return offset
     }
 
-    private func below(_ key: any CodingKey) -> CodingPathNode { CodingPathNode(key, below: path) }
+    private func below(_ key: any CodingKey) -> CodingPlace { CodingPlace(key, below: path) }
 
     func contains(_ key: Key) -> Bool { find(key.stringValue) != nil }
 
-    func decodeNil(forKey key: Key) throws -> Bool { try source.isNil(at: place(of: key), path) }
+    func decodeNil(forKey key: Key) throws -> Bool { try source.isNil(at: place(of: key), below(key)) }
 
     func decode(_ type: Bool.Type, forKey key: Key) throws -> Bool {
         try source.bool(at: place(of: key), below(key))
@@ -88,7 +92,7 @@ struct MapDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
     }
 
     func decode<Value: Decodable>(_ type: Value.Type, forKey key: Key) throws -> Value {
-        try source.decode(type, at: place(of: key), path: below(key))
+        try source.decode(type, at: place(of: key), below(key))
     }
 
     func nestedContainer<NestedKey: CodingKey>(
@@ -106,7 +110,7 @@ struct MapDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
     func superDecoder(forKey key: Key) throws -> any Decoder { try level(key) }
 
     private func level(_ key: any CodingKey) throws -> DecodingLevel {
-        DecodingLevel(source: source, offset: try place(of: key), path: below(key))
+        DecodingLevel(source: source, offset: try place(of: key), path: below(key).node)
     }
 }
 
@@ -129,20 +133,20 @@ struct ArrayDecoding: UnkeyedDecodingContainer {
 
     /// Decodes the next element and steps over it, unless that throws.
     private mutating func next<Value>(
-        _ type: Value.Type, _ body: (_ offset: Int, _ path: CodingPathNode) throws -> Value
+        _ type: Value.Type, _ body: (_ offset: Int, _ place: CodingPlace) throws -> Value
     ) throws -> Value {
-        let path = CodingPathNode(PositionKey(currentIndex), below: path)
+        let place = CodingPlace(PositionKey(currentIndex), below: path)
         guard !isAtEnd else {
             throw DecodingError.valueNotFound(
-                type, .init(codingPath: CodingPathNode.path(path), debugDescription: "the array ends here"))
+                type, .init(codingPath: place.path, debugDescription: "the array ends here"))
         }
-        let value = try body(elements[currentIndex], path)
+        let value = try body(elements[currentIndex], place)
         currentIndex += 1
         return value
     }
 
     mutating func decodeNil() throws -> Bool {
-        guard !isAtEnd, try source.isNil(at: elements[currentIndex], path) else { return false }
+        guard !isAtEnd, try source.isNil(at: elements[currentIndex], CodingPlace(path)) else { return false }
         currentIndex += 1
         return true
     }
@@ -177,7 +181,7 @@ struct ArrayDecoding: UnkeyedDecodingContainer {
     }
 
     mutating func decode<Value: Decodable>(_ type: Value.Type) throws -> Value {
-        try next(type) { [source] in try source.decode(type, at: $0, path: $1) }
+        try next(type) { [source] in try source.decode(type, at: $0, $1) }
     }
 
     mutating func nestedContainer<NestedKey: CodingKey>(
@@ -193,7 +197,7 @@ struct ArrayDecoding: UnkeyedDecodingContainer {
     mutating func superDecoder() throws -> any Decoder { try nextLevel() }
 
     private mutating func nextLevel() throws -> DecodingLevel {
-        try next(DecodingLevel.self) { [source] in DecodingLevel(source: source, offset: $0, path: $1) }
+        try next(DecodingLevel.self) { [source] in DecodingLevel(source: source, offset: $0, path: $1.node) }
     }
 }
 
@@ -206,26 +210,26 @@ struct ScalarDecoding: SingleValueDecodingContainer {
     var codingPath: [any CodingKey] { CodingPathNode.path(path) }
 
     // A value that cannot be read at all is not nil; what is asked for next says what is wrong with it.
-    func decodeNil() -> Bool { (try? source.isNil(at: offset, path)) ?? false }
+    func decodeNil() -> Bool { (try? source.isNil(at: offset, CodingPlace(path))) ?? false }
 
-    func decode(_ type: Bool.Type) throws -> Bool { try source.bool(at: offset, path) }
-    func decode(_ type: String.Type) throws -> String { try source.text(at: offset, path) }
-    func decode(_ type: Double.Type) throws -> Double { try source.float(at: offset, path) }
-    func decode(_ type: Float.Type) throws -> Float { Float(try source.float(at: offset, path)) }
-    func decode(_ type: Int.Type) throws -> Int { try source.integer(type, at: offset, path) }
-    func decode(_ type: Int8.Type) throws -> Int8 { try source.integer(type, at: offset, path) }
-    func decode(_ type: Int16.Type) throws -> Int16 { try source.integer(type, at: offset, path) }
-    func decode(_ type: Int32.Type) throws -> Int32 { try source.integer(type, at: offset, path) }
-    func decode(_ type: Int64.Type) throws -> Int64 { try source.integer(type, at: offset, path) }
-    func decode(_ type: Int128.Type) throws -> Int128 { try source.integer(type, at: offset, path) }
-    func decode(_ type: UInt.Type) throws -> UInt { try source.integer(type, at: offset, path) }
-    func decode(_ type: UInt8.Type) throws -> UInt8 { try source.integer(type, at: offset, path) }
-    func decode(_ type: UInt16.Type) throws -> UInt16 { try source.integer(type, at: offset, path) }
-    func decode(_ type: UInt32.Type) throws -> UInt32 { try source.integer(type, at: offset, path) }
-    func decode(_ type: UInt64.Type) throws -> UInt64 { try source.integer(type, at: offset, path) }
-    func decode(_ type: UInt128.Type) throws -> UInt128 { try source.integer(type, at: offset, path) }
+    func decode(_ type: Bool.Type) throws -> Bool { try source.bool(at: offset, CodingPlace(path)) }
+    func decode(_ type: String.Type) throws -> String { try source.text(at: offset, CodingPlace(path)) }
+    func decode(_ type: Double.Type) throws -> Double { try source.float(at: offset, CodingPlace(path)) }
+    func decode(_ type: Float.Type) throws -> Float { Float(try source.float(at: offset, CodingPlace(path))) }
+    func decode(_ type: Int.Type) throws -> Int { try source.integer(type, at: offset, CodingPlace(path)) }
+    func decode(_ type: Int8.Type) throws -> Int8 { try source.integer(type, at: offset, CodingPlace(path)) }
+    func decode(_ type: Int16.Type) throws -> Int16 { try source.integer(type, at: offset, CodingPlace(path)) }
+    func decode(_ type: Int32.Type) throws -> Int32 { try source.integer(type, at: offset, CodingPlace(path)) }
+    func decode(_ type: Int64.Type) throws -> Int64 { try source.integer(type, at: offset, CodingPlace(path)) }
+    func decode(_ type: Int128.Type) throws -> Int128 { try source.integer(type, at: offset, CodingPlace(path)) }
+    func decode(_ type: UInt.Type) throws -> UInt { try source.integer(type, at: offset, CodingPlace(path)) }
+    func decode(_ type: UInt8.Type) throws -> UInt8 { try source.integer(type, at: offset, CodingPlace(path)) }
+    func decode(_ type: UInt16.Type) throws -> UInt16 { try source.integer(type, at: offset, CodingPlace(path)) }
+    func decode(_ type: UInt32.Type) throws -> UInt32 { try source.integer(type, at: offset, CodingPlace(path)) }
+    func decode(_ type: UInt64.Type) throws -> UInt64 { try source.integer(type, at: offset, CodingPlace(path)) }
+    func decode(_ type: UInt128.Type) throws -> UInt128 { try source.integer(type, at: offset, CodingPlace(path)) }
 
     func decode<Value: Decodable>(_ type: Value.Type) throws -> Value {
-        try source.decode(type, at: offset, path: path)
+        try source.decode(type, at: offset, CodingPlace(path))
     }
 }

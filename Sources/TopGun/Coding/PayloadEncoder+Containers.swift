@@ -229,22 +229,35 @@ struct ScalarEncoding: SingleValueEncodingContainer {
 }
 
 /// The place of an element, as a key of coding paths.
-struct PositionKey: CodingKey {
-    var stringValue: String
-    var intValue: Int?
+enum PositionKey: CodingKey {
+    case position(Int)
+    case name(String)
 
-    static let superKey = PositionKey(stringValue: "super")
+    static let superKey = PositionKey.name("super")
 
     init(_ position: Int) {
-        stringValue = "\(position)"
-        intValue = position
+        self = .position(position)
     }
 
     init(stringValue: String) {
-        self.stringValue = stringValue
+        self = .name(stringValue)
     }
 
     init(intValue: Int) {
-        self.init(intValue)
+        self = .position(intValue)
+    }
+
+    var stringValue: String {
+        switch self {
+        case .position(let position): "\(position)"
+        case .name(let name): name
+        }
+    }
+
+    var intValue: Int? {
+        switch self {
+        case .position(let position): position
+        case .name: nil
+        }
     }
 }

@@ -60,6 +60,24 @@ final class CodingPathNode {
     }
 }
 
+/// Where a value is, for the errors about it: made into a path only when one is needed.
+struct CodingPlace {
+    var parent: CodingPathNode?
+    var key: (any CodingKey)?
+
+    init(_ node: CodingPathNode?) {
+        parent = node
+    }
+
+    init(_ key: any CodingKey, below parent: CodingPathNode?) {
+        self.parent = parent
+        self.key = key
+    }
+
+    var node: CodingPathNode? { key.map { CodingPathNode($0, below: parent) } ?? parent }
+    var path: [any CodingKey] { CodingPathNode.path(node) }
+}
+
 /// One value being encoded: it becomes a scalar, or the map or array whose container was asked for.
 ///
 /// Elements are written straight behind the header, which is one byte long until the number of elements is known; the

@@ -11,15 +11,9 @@ final class MapStore<Value: Codable & Sendable>: MapSink {
     let engine: ReplicaEngine
     let id: MapID
     let name: String
-    private let decoded = Mutex(Decoded())
+    private let decoded = Mutex(DecodedValues())
     private let all = Hub<ChangedKeys>()
     private let single = Mutex<[ByteString: Hub<ChangedKeys>]>([:])
-
-    private struct Decoded {
-        var values: [ByteString: Value] = [:]
-        /// Changes of the map so far.
-        var changes: UInt64 = 0
-    }
 
     init(engine: ReplicaEngine, id: MapID, name: String) {
         self.engine = engine
@@ -27,18 +21,54 @@ final class MapStore<Value: Codable & Sendable>: MapSink {
         self.name = name
     }
 
-    func value(of key: ByteString) throws(TopGunError) -> Value? {
-        let (known, changes) = decoded.withLock { ($0.values[key], $0.changes) }
-        if let known { return known }
-        guard let (payload, isLasting) = engine.payload(key, id) else { return nil }
+    func value(of key: String) throws(TopGunError) -> Value? {
+        var changes: UInt64 = 0
+        let known = decoded.withLock { decoded in
+            changes = decoded.changes
+            return decoded.values[TextKey(key)]
+        }
+        // Only this map's values are in there.
+        if let known { return unsafeDowncast(known, to: DecodedValueOf<Value>.self).value }
+        guard let (payload, isLasting) = engine.payload(ByteString(key), id) else { return nil }
         let value = try PayloadDecoder.decode(Value.self, from: payload)
         guard isLasting else { return value }
+        let kept = DecodedValueOf(value)
         decoded.withLock { decoded in
-            guard decoded.changes == changes else { return }
-            if decoded.values.count >= Limits.decodedValuesMax { decoded.values = [:] }
-            decoded.values[key] = value
+            if decoded.changes == changes { decoded.keep(kept, for: TextKey(key)) }
         }
         return value
+    }
+
+    /// Writes a value, and keeps it as its readers will see it: decoded from what was encoded, for the two may differ,
+    /// as a date does below the millisecond.
+    func set(_ value: Value, for key: String, lifetimeMillis: Int64) throws(TopGunError) -> WriteReceipt {
+        let payload = try PayloadEncoder.encode(value)
+        // A value that can be encoded and not decoded again is written all the same; its readers are told.
+        let read = lifetimeMillis == 0 ? try? PayloadDecoder.decode(Value.self, from: payload) : nil
+        let kept = read.map { DecodedValueOf($0) }
+        return try engine.write { [id] replica, now throws(ReplicaError) in
+            try replica.set(payload, for: ByteString(key), in: id, ttlMillis: lifetimeMillis, at: now)
+        } whileLocked: {
+            guard let kept else { return }
+            decoded.withLock { $0.keep(kept, for: TextKey(key)) }
+        }
+    }
+
+    func remove(_ key: String) throws(TopGunError) -> WriteReceipt {
+        try engine.write { [id] replica, now throws(ReplicaError) in
+            try replica.remove(ByteString(key), in: id, at: now)
+        } whileLocked: {
+        }
+    }
+
+    func entries() -> [(key: String, value: Value)] {
+        var entries: [(key: String, value: Value)] = []
+        for key in keys() {
+            let key = key.string
+            // What is no `Value` is not there for this type.
+            if let value = (try? value(of: key)) ?? nil { entries.append((key, value)) }
+        }
+        return entries
     }
 
     func keys() -> [ByteString] {
@@ -65,7 +95,7 @@ final class MapStore<Value: Codable & Sendable>: MapSink {
     func invalidate(_ key: ByteString) {
         decoded.withLock { decoded in
             decoded.changes &+= 1
-            decoded.values[key] = nil
+            if !decoded.values.isEmpty { decoded.values[TextKey(key.string)] = nil }
         }
     }
 
@@ -81,6 +111,60 @@ final class MapStore<Value: Codable & Sendable>: MapSink {
         all.finish()
         let hubs = single.withLock { Array($0.values) }
         for hub in hubs { hub.finish() }
+    }
+}
+
+/// The values of one map that were decoded already. Not generic, so that looking one up is compiled for what it is.
+struct DecodedValues: Sendable {
+    var values: [TextKey: DecodedValue] = [:]
+    /// Changes of the map so far.
+    var changes: UInt64 = 0
+
+    mutating func keep(_ value: DecodedValue, for key: TextKey) {
+        if values.count >= Limits.decodedValuesMax { values = [:] }
+        values[key] = value
+    }
+}
+
+class DecodedValue: @unchecked Sendable {
+    // Unchecked because a class that is inherited from cannot be checked; there is no state here, and the one subclass is
+    // final with a constant of a `Sendable` type.
+}
+
+final class DecodedValueOf<Value: Sendable>: DecodedValue, @unchecked Sendable {
+    // See the superclass.
+    let value: Value
+
+    init(_ value: Value) {
+        self.value = value
+    }
+}
+
+/// A key as the application has it, compared and hashed by its bytes: no copy of it is made to look it up.
+struct TextKey: Hashable {
+    private let text: String
+
+    init(_ text: String) {
+        self.text = text
+    }
+
+    static func == (left: TextKey, right: TextKey) -> Bool {
+        let (left, right) = (left.text.utf8, right.text.utf8)
+        let isEqual = left.withContiguousStorageIfAvailable { left in
+            right.withContiguousStorageIfAvailable { right in
+                left.count == right.count && left.elementsEqual(right)
+            }
+        }
+        return (isEqual ?? nil) ?? left.elementsEqual(right)
+    }
+
+    func hash(into hasher: inout Hasher) {
+        let isHashed: Void? = text.utf8.withContiguousStorageIfAvailable {
+            hasher.combine(bytes: UnsafeRawBufferPointer($0))
+        }
+        if isHashed == nil {
+            Array(text.utf8).withUnsafeBytes { hasher.combine(bytes: $0) }
+        }
     }
 }
 

@@ -79,7 +79,8 @@ extension ReplicaEngine {
         tell { replica, now in
             if server == nil { replica.setOnline(false, at: now) }
             replica.restore(maps: content.maps)
-            replica.restore(operations: content.operations)
+            // Those of the log are the business of the process that syncs.
+            if role == .leader { replica.restore(operations: content.operations) }
             replica.restore(setAside: content.setAside)
             replica.start(token: token, storeSequence: sequence, at: now)
         }
@@ -210,8 +211,10 @@ extension ReplicaEngine {
         core.withLock { $0.sinks[map.index, default: []].append(sink) }
     }
 
+    /// Makes one write. `whileLocked` runs after everybody's decoded value of the key is gone, and before anybody else can
+    /// touch the core; it must return at once.
     func write(
-        _ body: (inout ReplicaState, ReplicaTime) throws(ReplicaError) -> WriteID
+        _ body: (inout ReplicaState, ReplicaTime) throws(ReplicaError) -> WriteID, whileLocked: () -> Void
     ) throws(TopGunError) -> WriteReceipt {
         let progress = WriteProgress()
         let now = now
@@ -222,6 +225,7 @@ extension ReplicaEngine {
                 // Before the lock is let go, or its first result could come earlier.
                 receipts.withLock { $0.add(progress, for: write) }
                 takeEffects(of: &core, at: now)
+                whileLocked()
                 return false
             }
             if isClosed { throw ReplicaError(.unknownMap) }
