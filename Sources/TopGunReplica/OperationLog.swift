@@ -146,6 +146,10 @@ struct LogEntry: Sendable {
     var sentMillis: Int64 = 0
     /// The connection it was last sent on.
     var connection: UInt32 = 0
+    /// How often it was sent on that connection without being answered.
+    var copies: Int32 = 0
+    /// Answers still to come that are about a stamp it no longer has.
+    var staleAnswers: Int32 = 0
     /// About what it takes in a frame.
     var frameBytes: Int32 = 0
 

@@ -32,7 +32,12 @@ extension ReplicaState {
             sentBytes += operationBytes
             log[slot].state = .sent
             log[slot].sentMillis = now.steadyMillis
-            log[slot].connection = link.connection
+            if log[slot].connection != link.connection {
+                log[slot].connection = link.connection
+                log[slot].copies = 0
+                log[slot].staleAnswers = 0
+            }
+            log[slot].copies += 1
             link.noteSent(log[slot].id)
             let (map, key) = name(of: log[slot].ref)
             batch.append(
@@ -61,11 +66,13 @@ extension ReplicaState {
         var slot = log.first
         while slot != RecordTable.none {
             switch log[slot].state {
-            case .sent, .reached: makeReady(slot)
-            case .new, .ready, .restamp, .restamped: break
+            case .sent, .reached, .restamp: makeReady(slot)
+            case .new, .ready, .restamped: break
             }
             slot = log.next(after: slot)
         }
+        // What was undecided may have been taken with its old stamp; so all are asked about again as they are.
+        isRestampWanted = false
         oldestSentMillis = nil
     }
 
@@ -125,6 +132,7 @@ extension ReplicaState {
 
     private mutating func decided(_ result: OperationResult, at now: ReplicaTime) {
         noteServerTime(result.serverTime, at: now)
+        if isStale(result.id) { return }
         guard let slot = sentSlot(of: result.id) else { return }
         if result.isSuccess {
             succeeded(slot, result, now)
@@ -134,6 +142,17 @@ extension ReplicaState {
             // Only the level asked for was not reached in time; the operation stands (protocol.md 3.5).
             succeeded(slot, result, now)
         }
+    }
+
+    /// Whether an answer is about a copy that was sent with a stamp that the operation no longer has.
+    private mutating func isStale(_ id: UInt64) -> Bool {
+        guard let slot = log.slot(ofID: id), log[slot].connection == link.connection else { return false }
+        if log[slot].staleAnswers > 0 {
+            log[slot].staleAnswers -= 1
+            return true
+        }
+        log[slot].copies = max(log[slot].copies - 1, 0)
+        return false
     }
 
     /// The operation that an acknowledgement names; one that this connection never carried is a fault of the server, one

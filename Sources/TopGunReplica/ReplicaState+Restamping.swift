@@ -54,6 +54,10 @@ extension ReplicaState {
             return
         }
         log[slot].record.timestamp = stamp
+        if log[slot].connection == link.connection {
+            log[slot].staleAnswers += log[slot].copies
+            log[slot].copies = 0
+        }
         switch log[slot].state {
         case .new, .restamped: break
         case .ready, .sent, .reached, .restamp:

@@ -302,6 +302,22 @@ import TopGunWire
         #expect(client.value("a", in: map) == 4)
     }
 
+    @Test func `an answer to a copy with the old stamp says nothing of the new one`() throws {
+        let (client, map) = try connected()
+        try client.set("a", 1, in: map)
+        client.answersPings = true
+        client.pass(31_000)
+        #expect(client.takeSent().operationIDs == [1, 1], "sent again, because nobody answered")
+        let ahead = Self.ack(Self.refusal(1, .clockAhead, serverTime: client.now.wallMillis))
+        client.receive(ahead)
+        let again = client.takeSent().operations
+        #expect(again.compactMap(\.id) == [1])
+        client.receive(ahead)
+        #expect(client.takeSent().operations.isEmpty, "not stamped once more")
+        client.receive(Self.ack(Self.result(1)))
+        #expect(client.pendingCount == 0 && client.record("a", in: map) == again.first?.record)
+    }
+
     @Test func `a copied store gets a node id of its own and loses no edit (C06)`() throws {
         let (client, map) = try connected()
         try client.set("a", 1, in: map)

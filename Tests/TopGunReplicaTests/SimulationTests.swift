@@ -63,6 +63,9 @@ struct SimulatedWorld {
     private var nextValue = 0
     private var isHealing = false
     private let hasFeatures: Bool
+    /// Whether the network repeats frames, which a socket does not. An answer does not say which stamp it is about, so a
+    /// repeated `CLOCK_AHEAD` can be taken for one about the new stamp.
+    private let isRepeating: Bool
     private let isRefusing: Bool
     private let isRestoring: Bool
     private var backup: [ByteString: [ByteString: LWWRecord]] = [:]
@@ -97,6 +100,7 @@ struct SimulatedWorld {
         self.isRestoring = isRestoring
         dice = Dice(state: seed)
         hasFeatures = !features.isEmpty
+        isRepeating = skewMillis == [0]
         server = ModelServer(wallMillis: TestClient.start.wallMillis)
         server.features = features
         if isRefusing { server.refuse = Self.refusal(busy: 3) }
@@ -157,7 +161,7 @@ struct SimulatedWorld {
         for client in clients { client.client.pass(pass) }
         if !isHealing { try disturb() }
         for client in clients {
-            if case .close? = client.client.connections.last { cut(client, tells: false) }
+            noteClosed(client)
             if client.client.connections.contains(.open), client.session == nil, !dice.oneIn(4) { connect(client) }
             pump(client)
             try deliver(client)
@@ -204,6 +208,13 @@ struct SimulatedWorld {
         client.client.settle()
     }
 
+    /// The client closed its socket itself, and may have asked for another one since.
+    private func noteClosed(_ client: SimulatedClient) {
+        guard let last = client.client.connections.last, client.client.connections != [.open] else { return }
+        cut(client, tells: false)
+        client.client.connections = last == .open ? [.open] : []
+    }
+
     /// What was on its way in either direction is lost.
     private func cut(_ client: SimulatedClient, tells: Bool) {
         if let session = client.session { server.disconnect(session) }
@@ -212,7 +223,6 @@ struct SimulatedWorld {
         client.upstream = []
         client.downstream = []
         client.client.frames = []
-        client.client.connections.removeAll { $0 != .open }
         guard tells, wasConnected else { return }
         client.client.disconnect()
     }
@@ -244,7 +254,7 @@ struct SimulatedWorld {
         guard let session = client.session else { return }
         for frame in client.client.frames {
             client.upstream.append(frame)
-            if !isHealing, dice.oneIn(15) { client.upstream.append(frame) }
+            if !isHealing, isRepeating, dice.oneIn(15) { client.upstream.append(frame) }
         }
         client.client.frames = []
         client.client.sent = []
@@ -264,8 +274,8 @@ struct SimulatedWorld {
                 && client.client.syncState.rawValue >= SyncState.syncing.rawValue
             let frame = client.downstream.remove(at: isSwapped ? 1 : 0)
             client.client.receive(frame: frame)
-            if !isHealing, dice.oneIn(15) { client.client.receive(frame: frame) }
-            if case .close? = client.client.connections.last { cut(client, tells: false) }
+            if !isHealing, isRepeating, dice.oneIn(15) { client.client.receive(frame: frame) }
+            noteClosed(client)
         }
     }
 
