@@ -126,10 +126,9 @@ struct DecodedValues: Sendable {
     }
 }
 
-class DecodedValue: @unchecked Sendable {
-    // Unchecked because a class that is inherited from cannot be checked; there is no state here, and the one subclass is
-    // final with a constant of a `Sendable` type.
-}
+// Unchecked because a class that is inherited from cannot be checked; there is no state here, and the one subclass is
+// final with a constant of a `Sendable` type.
+class DecodedValue: @unchecked Sendable {}
 
 final class DecodedValueOf<Value: Sendable>: DecodedValue, @unchecked Sendable {
     // See the superclass.
