@@ -31,10 +31,19 @@ package protocol DiskFile: AnyObject, Sendable {
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(DiskError) -> Int
     /// Writes all of it or throws; after a throw any part of it may be in the file.
     func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(DiskError)
+    /// From now on a write of whole ``DiskBlock``s from memory that begins at one goes past the system's cache where the
+    /// file system can do so: for files that are written once and read rarely. It is as durable as any other write: not
+    /// at all until ``sync()``. A hint that changes no content.
+    func bypassCache()
     func truncate(to size: Int64) throws(DiskError)
     /// Returns when everything written is on the device (`fdatasync`).
     func sync() throws(DiskError)
     func close()
+}
+
+/// The unit in which files are written past the system's cache; a multiple of the sectors of every common device.
+package enum DiskBlock {
+    package static let bytes = 4_096
 }
 
 package struct DiskError: Error, Hashable, Sendable, CustomStringConvertible {

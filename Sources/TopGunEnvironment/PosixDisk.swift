@@ -138,10 +138,21 @@ extension PosixDisk {
     }
 }
 
+#if os(Linux)
+/// `O_DIRECT`, which the module map leaves out; its value is one of the few that depend on the processor.
+#if arch(arm) || arch(arm64)
+private let openDirect: Int32 = 0o200_000
+#else
+private let openDirect: Int32 = 0o40_000
+#endif
+#endif
+
 /// An open file; closed with its last reference at the latest.
 private final class PosixFile: DiskFile {
     /// -1 once closed.
     private let descriptor: Atomic<Int32>
+    /// The same file opened for writing past the cache; -1 where that is not wanted or not possible.
+    private let direct = Atomic<Int32>(-1)
     private let path: String
 
     init(descriptor: Int32, path: String) {
@@ -174,8 +185,36 @@ private final class PosixFile: DiskFile {
         return done
     }
 
+    func bypassCache() {
+        #if os(Linux)
+        guard direct.load(ordering: .relaxed) < 0 else { return }
+        // By its descriptor, because the name may have changed since.
+        let path = "/proc/self/fd/\(descriptor.load(ordering: .relaxed))"
+        let opened = PosixDisk.retryingInterrupts { Int(Glibc.open(path, O_WRONLY | openDirect | O_CLOEXEC)) }
+        guard opened >= 0 else { return }
+        direct.store(Int32(opened), ordering: .relaxed)
+        #endif
+    }
+
     func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(DiskError) {
-        let descriptor = descriptor.load(ordering: .relaxed)
+        let isWhole =
+            Int(bitPattern: bytes.baseAddress) % DiskBlock.bytes == 0 && bytes.count % DiskBlock.bytes == 0
+            && offset % Int64(DiskBlock.bytes) == 0
+        let direct = isWhole ? direct.load(ordering: .relaxed) : -1
+        if direct >= 0 {
+            do throws(DiskError) {
+                return try write(bytes, at: offset, through: direct)
+            } catch  where error.code == .other(EINVAL) {
+                // The file system wants other blocks, or none.
+                closeDirect()
+            }
+        }
+        try write(bytes, at: offset, through: descriptor.load(ordering: .relaxed))
+    }
+
+    private func write(
+        _ bytes: UnsafeRawBufferPointer, at offset: Int64, through descriptor: Int32
+    ) throws(DiskError) {
         var done = 0
         while done < bytes.count, let base = bytes.baseAddress {
             let rest = bytes.count - done
@@ -207,6 +246,12 @@ private final class PosixFile: DiskFile {
     func close() {
         let descriptor = descriptor.exchange(-1, ordering: .relaxed)
         if descriptor >= 0 { PosixDisk.closeDescriptor(descriptor) }
+        closeDirect()
+    }
+
+    private func closeDirect() {
+        let direct = direct.exchange(-1, ordering: .relaxed)
+        if direct >= 0 { PosixDisk.closeDescriptor(direct) }
     }
 
     private func failure(_ operation: String) -> DiskError {

@@ -10,10 +10,13 @@ package final class ByteSink {
     @usableFromInline package internal(set) var count = 0
     @exclusivity(unchecked)
     @usableFromInline var capacity: Int
+    private let alignment: Int
 
-    package init(capacity: Int = 4096) {
+    /// `alignment` is a power of two, and that of the memory however it grows.
+    package init(capacity: Int = 4096, alignment: Int = 16) {
         self.capacity = max(capacity, 64)
-        self.base = UnsafeMutableRawPointer.allocate(byteCount: self.capacity, alignment: 16)
+        self.alignment = alignment
+        self.base = UnsafeMutableRawPointer.allocate(byteCount: self.capacity, alignment: alignment)
     }
 
     deinit {
@@ -31,6 +34,21 @@ package final class ByteSink {
     package func truncate(to length: Int) {
         precondition(length >= 0 && length <= count, "cannot cut \(count) bytes to \(length)")
         count = length
+    }
+
+    /// Appends zeros.
+    package func append(zeros length: Int) {
+        guard length > 0 else { return }
+        UnsafeMutableRawBufferPointer(start: reserve(length), count: length).initializeMemory(
+            as: UInt8.self, repeating: 0)
+        advance(by: length)
+    }
+
+    /// Forgets the first `length` bytes and moves the rest to the front.
+    package func removeFirst(_ length: Int) {
+        precondition(length >= 0 && length <= count, "cannot take \(length) bytes off \(count)")
+        base.copyMemory(from: base + length, byteCount: count - length)
+        count -= length
     }
 
     /// Makes room for `length` more bytes and returns where they go; follow with ``advance(by:)``.
@@ -66,7 +84,7 @@ package final class ByteSink {
     func grow(for length: Int) {
         var larger = capacity
         while count + length > larger { larger *= 2 }
-        let moved = UnsafeMutableRawPointer.allocate(byteCount: larger, alignment: 16)
+        let moved = UnsafeMutableRawPointer.allocate(byteCount: larger, alignment: alignment)
         moved.copyMemory(from: base, byteCount: count)
         base.deallocate()
         base = moved

@@ -58,6 +58,8 @@ final class SimulatedFile: DiskFile, @unchecked Sendable {
         }
     }
 
+    func bypassCache() {}
+
     func truncate(to size: Int64) throws(DiskError) {
         try disk.state.withLock { (state) throws(DiskError) in
             _ = try begin("truncate", &state)

@@ -4,12 +4,14 @@ enum Limits {
     static let segmentBytes = 64 << 20
     /// Size of the first segment after a start, which must not wait for 64 MB of zeros.
     static let firstSegmentBytes = 4 << 20
-    /// Retired segments kept for use as the next ones; more are deleted.
-    static let spareSegments = 2
+    /// Retired segments kept for use as the next ones, as many as one round of checkpoints retires; more are deleted.
+    static let spareSegments = 8
     /// Framed bytes that are written with one call; more groups are written with several calls before one sync.
     static let writeBytes = 4 << 20
-    /// Zeros written ahead per call, and synced, so that the log's own syncs find a short queue at the device.
+    /// Zeros written ahead per call, and how many between two syncs, so that the log's own find a short queue at the
+    /// device.
     static let fillBytes = 1 << 20
+    static let fillSyncBytes = 8 << 20
     /// Bytes waiting for the log above which callers should refuse writes as busy.
     static let queuedBytes = 64 << 20
     /// How long after a full disk stopped it the log tries again.

@@ -29,9 +29,11 @@ final class LogWriter: @unchecked Sendable {
 
     private var waiting: [AppendedGroup] = []
     private var waitingIndex = 0
-    /// Framed and not yet written; the file position it goes to.
-    private let buffer = ByteSink()
+    /// What is framed and not yet written, behind what is already written of the block it begins in: the log is written
+    /// in whole blocks, past the system's cache, which it would only fill. `bufferOffset` is where the block lies.
+    private let buffer = ByteSink(capacity: DiskBlock.bytes, alignment: DiskBlock.bytes)
     private var bufferOffset: Int64 = 0
+    private var hasUnwrittenBytes = false
     private var framed: [FramedGroup] = []
     private var hasUnsyncedBytes = false
     private var isRetryScheduled = false
@@ -77,7 +79,7 @@ final class LogWriter: @unchecked Sendable {
     func drain(_ groups: [AppendedGroup]) {
         guard progress.isRunning else { return }
         waiting.append(contentsOf: groups)
-        guard waitingIndex < waiting.count || buffer.count > 0 else { return }
+        guard waitingIndex < waiting.count || hasUnwrittenBytes else { return }
         progress.busySince.store(max(clock.monotonicNanos(), 1), ordering: .relaxed)
         do {
             if try process() { scheduleSeal() }
@@ -90,7 +92,7 @@ final class LogWriter: @unchecked Sendable {
     }
 
     /// Whether everything that was appended is durable.
-    private var isIdle: Bool { framed.isEmpty && waitingIndex == waiting.count && buffer.count == 0 }
+    private var isIdle: Bool { framed.isEmpty && waitingIndex == waiting.count && !hasUnwrittenBytes }
 
     /// Brings as much to disk as it can; `false` if something has to wait for room.
     private func process() throws(StorageError) -> Bool {
@@ -129,7 +131,6 @@ final class LogWriter: @unchecked Sendable {
 
     private func frame(_ group: AppendedGroup) {
         guard let active else { return }
-        if buffer.count == 0 { bufferOffset = active.offset(of: end) }
         let payload = group.payload.bytes
         clockBound = max(clockBound, group.clockBound)
         let header = GroupHeader(
@@ -137,6 +138,7 @@ final class LogWriter: @unchecked Sendable {
             clockBound: clockBound, partitions: group.partitions,
             payloadChecksum: GroupHeader.checksum(ofPayload: payload), chain: chain)
         chain = buffer.append(group: payload, header: header, salt: identity.salt)
+        hasUnwrittenBytes = true
         end = header.end
         self.active?.partitions.formUnion(group.partitions)
         framed.append(FramedGroup(group: group, end: end, bytes: payload.count))
@@ -146,16 +148,24 @@ final class LogWriter: @unchecked Sendable {
     /// Writes the buffer; `false` if there is no room, in which case it is kept and tried again at the same place, so
     /// that whatever part of it got into the file is overwritten by the same bytes.
     private func write() throws(StorageError) -> Bool {
-        guard buffer.count > 0, let active else { return true }
+        guard hasUnwrittenBytes, let active else { return true }
+        let used = buffer.count
+        let ofLastBlock = used % DiskBlock.bytes
+        // Nothing but zeros lies behind the last group, or a former use of the segment that nobody misses.
+        if ofLastBlock > 0 { buffer.append(zeros: DiskBlock.bytes - ofLastBlock) }
         do {
             try active.file.write(buffer.bytes, at: bufferOffset)
         } catch  where error.code == .noSpace {
+            buffer.truncate(to: used)
             waitForRoom()
             return false
         } catch {
             throw StorageError(error)
         }
-        buffer.removeAll()
+        buffer.truncate(to: used)
+        buffer.removeFirst(used - ofLastBlock)
+        bufferOffset += Int64(used - ofLastBlock)
+        hasUnwrittenBytes = false
         hasUnsyncedBytes = true
         return true
     }
@@ -210,8 +220,9 @@ final class LogWriter: @unchecked Sendable {
             kind: .segment, incarnation: identity.incarnation, restoreEpoch: identity.restoreEpoch,
             clockBound: clockBound, number: reserve.sequence, position: end, chain: chain,
             clusterID: identity.clusterID, nodeID: identity.nodeID)
+        let encoded = header.encoded()
         do {
-            try reserve.file.write(header.encoded(), at: 0)
+            try reserve.file.write(encoded, at: 0)
         } catch  where error.code == .noSpace {
             segments.giveBack(reserve)
             waitForRoom()
@@ -231,6 +242,10 @@ final class LogWriter: @unchecked Sendable {
         active = ActiveSegment(
             sequence: reserve.sequence, file: reserve.file, start: end,
             capacity: Int(reserve.bytes) - FileHeader.bytes)
+        reserve.file.bypassCache()
+        buffer.removeAll()
+        buffer.append(encoded)
+        bufferOffset = 0
         nextSequence = reserve.sequence + 1
         segments.prepare(nextSequence)
         return true
@@ -269,13 +284,13 @@ final class LogWriter: @unchecked Sendable {
 
     private func seal() throws(StorageError) -> Bool {
         guard let active, !isSealed, end + GroupHeader.bytes <= active.start + active.capacity else { return false }
-        bufferOffset = active.offset(of: end)
         let header = GroupHeader(
             payloadBytes: 0, number: active.sequence, position: end, durableBefore: durable, clockBound: clockBound,
             partitions: PartitionSet(),
             payloadChecksum: GroupHeader.checksum(ofPayload: UnsafeRawBufferPointer(start: nil, count: 0)),
             chain: chain)
         chain = buffer.append(group: UnsafeRawBufferPointer(start: nil, count: 0), header: header, salt: identity.salt)
+        hasUnwrittenBytes = true
         end = header.end
         isSealed = true
         return try write()
@@ -307,6 +322,7 @@ final class LogWriter: @unchecked Sendable {
         waitingIndex = 0
         framed = []
         buffer.removeAll()
+        hasUnwrittenBytes = false
         progress.fail(error)
         let completion = onClosed
         onClosed = nil
@@ -321,8 +337,4 @@ private struct ActiveSegment {
     /// Bytes for groups that were written ahead.
     var capacity: Int
     var partitions = PartitionSet()
-
-    func offset(of position: LogPosition) -> Int64 {
-        Int64(FileHeader.bytes) + Int64(position - start)
-    }
 }

@@ -140,13 +140,15 @@ final class SegmentKeeper: Sendable {
         try disk.removeIfThere(folder.preparing)
         let file = try disk.open(folder.preparing, .create)
         do throws(DiskError) {
-            let zeros = [UInt8](repeating: 0, count: min(bytes, Limits.fillBytes))
+            file.bypassCache()
+            let zeros = ByteSink(capacity: Limits.fillBytes, alignment: DiskBlock.bytes)
+            zeros.append(zeros: min(bytes, Limits.fillBytes))
             var done = 0
             while done < bytes {
                 let count = min(bytes - done, zeros.count)
-                try file.write(zeros, first: count, at: Int64(done))
-                try file.sync()
+                try file.write(UnsafeRawBufferPointer(rebasing: zeros.bytes[..<count]), at: Int64(done))
                 done += count
+                if done % Limits.fillSyncBytes == 0 || done == bytes { try file.sync() }
             }
         } catch  where error.code == .noSpace {
             // Give the room back: others need it more than a segment that is not one yet.
