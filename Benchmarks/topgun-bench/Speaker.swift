@@ -24,18 +24,10 @@ struct KeySpace {
         self.value = (0..<valueBytes).map { UInt8(ascii: "a") + UInt8($0 % 26) }
     }
 
-    func appendKey(_ number: Int, to output: inout [UInt8]) {
-        output.append(contentsOf: [0x6b, 0x65, 0x79, 0x3a])
-        let start = output.count
-        output.append(contentsOf: repeatElement(0x30, count: 12))
-        var rest = number
-        var index = start + 11
-        while rest > 0 {
-            output[index] = 0x30 + UInt8(rest % 10)
-            rest /= 10
-            index -= 1
-        }
-    }
+    /// A key with its digits still to be written, from ``digitsOffset`` on.
+    static let keyTemplate = Array("key:000000000000".utf8)
+    static let digitsOffset = 4
+    static let digits = 12
 }
 
 /// Which of a connection's keys comes next: at random, or one after the other.
@@ -75,16 +67,24 @@ struct KeyPicker {
 /// Redis: `SET key value` in RESP.
 struct RedisSpeaker: Speaker {
     let space: KeySpace
+    private var template: BatchTemplate?
+    private static let beforeKey = Array("*3\r\n$3\r\nSET\r\n$16\r\n".utf8)
+
+    init(space: KeySpace) {
+        self.space = space
+    }
 
     mutating func greet(_ socket: borrowing Socket) throws {}
 
     mutating func appendBatch(of operations: Int, to output: inout [UInt8], picker: inout KeyPicker) {
-        for _ in 0..<operations {
-            output.append(contentsOf: "*3\r\n$3\r\nSET\r\n$16\r\n".utf8)
-            space.appendKey(picker.next(), to: &output)
-            output.append(contentsOf: "\r\n$\(space.value.count)\r\n".utf8)
-            output.append(contentsOf: space.value)
-            output.append(contentsOf: [13, 10])
+        if template?.operations != operations {
+            let key = Self.beforeKey + KeySpace.keyTemplate
+            let value = Array("\r\n$\(space.value.count)\r\n".utf8) + space.value + [13, 10]
+            template = BatchTemplate(operations: operations, header: [], operation: key + value)
+        }
+        let offset = Self.beforeKey.count + KeySpace.digitsOffset
+        template?.append(to: &output) { operation in
+            operation.store(decimal: picker.next(), digits: KeySpace.digits, at: offset)
         }
     }
 
@@ -107,10 +107,21 @@ struct TopGunSpeaker: Speaker {
     let concern: String
     let node: String
     let map: String
-    private var nextID = 1
+    /// Ten digits from the first to the last, so that all operations have one length.
+    private var nextID = 1_000_000_000
     private var millis: Int64 = 0
-    private var counter = 0
+    private var counter: UInt32 = 0
     private var unanswered: [Int] = []
+    private var template: BatchTemplate?
+    private var offsets = Offsets()
+
+    /// Where in an operation stands what differs.
+    private struct Offsets {
+        var id = 0
+        var key = 0
+        var millis = 0
+        var counter = 0
+    }
 
     init(space: KeySpace, concern: String, node: String, share: Int) {
         self.space = space
@@ -154,49 +165,66 @@ struct TopGunSpeaker: Speaker {
     mutating func appendBatch(of operations: Int, to output: inout [UInt8], picker: inout KeyPicker) {
         let now = wallMillis()
         if now > millis { (millis, counter) = (now, 0) }
+        if template?.operations != operations { template = makeTemplate(operations) }
+        let (offsets, millis) = (offsets, millis)
         output.appendFrame { frame in
-            frame.append(0x82)
-            frame.appendString("type")
-            frame.appendString("OP_BATCH")
-            frame.appendString("payload")
-            frame.append(0x82)
-            frame.appendString("writeConcern")
-            frame.appendString(concern)
-            frame.appendString("ops")
-            frame.append(contentsOf: [0xdc, UInt8(operations >> 8), UInt8(operations & 255)])
-            for _ in 0..<operations { appendOperation(to: &frame, picker: &picker) }
+            template?.append(to: &frame) { operation in
+                operation.store(decimal: nextID, digits: 10, at: offsets.id)
+                operation.store(
+                    decimal: picker.next(), digits: KeySpace.digits, at: offsets.key + KeySpace.digitsOffset)
+                operation.store(bigEndian: millis, at: offsets.millis)
+                operation.store(bigEndian: counter, at: offsets.counter)
+                nextID += 1
+                counter += 1
+            }
         }
         unanswered.append(operations)
     }
 
-    private mutating func appendOperation(to frame: inout [UInt8], picker: inout KeyPicker) {
-        frame.append(0x85)
-        frame.appendString("id")
-        frame.appendDecimalString(nextID)
-        frame.appendString("mapName")
-        frame.appendString(map)
-        frame.appendString("key")
-        frame.append(0xa0 | UInt8(KeySpace.keyBytes))
-        space.appendKey(picker.next(), to: &frame)
-        frame.appendString("opType")
-        frame.appendString("PUT")
-        frame.appendString("record")
-        frame.append(0x82)
-        frame.appendString("value")
-        frame.appendStringHeader(space.value.count)
-        frame.append(contentsOf: space.value)
-        frame.appendString("timestamp")
-        frame.append(0x83)
-        frame.appendString("millis")
-        frame.append(0xcf)
-        for shift in stride(from: 56, through: 0, by: -8) { frame.append(UInt8(truncatingIfNeeded: millis >> shift)) }
-        frame.appendString("counter")
-        frame.append(0xce)
-        for shift in stride(from: 24, through: 0, by: -8) { frame.append(UInt8(truncatingIfNeeded: counter >> shift)) }
-        frame.appendString("nodeId")
-        frame.appendString(node)
-        nextID += 1
-        counter += 1
+    private mutating func makeTemplate(_ operations: Int) -> BatchTemplate {
+        var header: [UInt8] = [0x82]
+        header.appendString("type")
+        header.appendString("OP_BATCH")
+        header.appendString("payload")
+        header.append(0x82)
+        header.appendString("writeConcern")
+        header.appendString(concern)
+        header.appendString("ops")
+        header.append(contentsOf: [0xdc, UInt8(operations >> 8), UInt8(operations & 255)])
+        return BatchTemplate(operations: operations, header: header, operation: makeOperation())
+    }
+
+    private mutating func makeOperation() -> [UInt8] {
+        var operation: [UInt8] = [0x85]
+        operation.appendString("id")
+        operation.appendString("0000000000")
+        offsets.id = operation.count - 10
+        operation.appendString("mapName")
+        operation.appendString(map)
+        operation.appendString("key")
+        operation.appendStringHeader(KeySpace.keyBytes)
+        offsets.key = operation.count
+        operation.append(contentsOf: KeySpace.keyTemplate)
+        operation.appendString("opType")
+        operation.appendString("PUT")
+        operation.appendString("record")
+        operation.append(0x82)
+        operation.appendString("value")
+        operation.appendStringHeader(space.value.count)
+        operation.append(contentsOf: space.value)
+        operation.appendString("timestamp")
+        operation.append(0x83)
+        operation.appendString("millis")
+        operation.append(0xcf)
+        offsets.millis = operation.count
+        operation.append(contentsOf: repeatElement(0, count: 8))
+        operation.appendString("counter")
+        operation.append(0xce)
+        offsets.counter = operation.count
+        operation.append(contentsOf: repeatElement(0, count: 4))
+        operation.appendString("nodeId")
+        operation.appendString(node)
+        return operation
     }
 
     mutating func acknowledged(in input: [UInt8], from offset: inout Int) throws -> Int {
@@ -277,10 +305,6 @@ extension [UInt8] {
     mutating func appendString(_ text: String) {
         appendStringHeader(text.utf8.count)
         append(contentsOf: text.utf8)
-    }
-
-    mutating func appendDecimalString(_ number: Int) {
-        appendString(String(number))
     }
 }
 
