@@ -2,7 +2,7 @@
 enum Limits {
     // MARK: Connections
 
-    /// A connection that has not said who it is by then is closed (protocol.md 1.5).
+    /// A connection that must say who it is and has not by then is closed (protocol.md 1.5).
     static let handshakeMillisMax: Int64 = 10_000
     /// A connection that says nothing for this long is closed.
     static let idleMillisMax: Int64 = 60_000

@@ -110,7 +110,7 @@ import TopGunWire
 
     // MARK: Time
 
-    @Test func `M04 ten seconds without a word end a connection`() {
+    @Test func `M04 ten seconds without a word end a connection that must say who it is`() {
         var session = session(authentication: true)
         let early = session.timePassed(nowMillis: 10_000, wallMillis: 0)
         let late = session.timePassed(nowMillis: 10_001, wallMillis: 0)
@@ -127,6 +127,25 @@ import TopGunWire
         #expect(early == .nothing)
         #expect(late == .close(code: 1000, reason: "idle timeout"))
         #expect(again == .nothing)
+    }
+
+    @Test func `where nobody has to say who he is, a client that never says a word has sixty seconds`() {
+        var session = session(authentication: false)
+        let beyondHandshake = session.timePassed(nowMillis: 10_001, wallMillis: 0)
+        let early = session.timePassed(nowMillis: 60_000, wallMillis: 0)
+        let late = session.timePassed(nowMillis: 60_001, wallMillis: 0)
+        #expect(beyondHandshake == .nothing)
+        #expect(early == .nothing)
+        #expect(late == .close(code: 1000, reason: "idle timeout"))
+    }
+
+    @Test func `M04 words that are no accepted token do not prolong the ten seconds`() {
+        var session = session(authentication: true)
+        session.heard(nowMillis: 9_000)
+        _ = session.authenticate(token: "t", version: nil, features: [])
+        session.heard(nowMillis: 10_000)
+        let late = session.timePassed(nowMillis: 10_001, wallMillis: 0)
+        #expect(late == .close(code: 1000, reason: "handshake timeout"))
     }
 
     @Test func `M03 an expired token ends a live connection`() {

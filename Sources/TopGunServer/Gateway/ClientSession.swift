@@ -6,10 +6,13 @@ import TopGunWire
 /// ```
 ///              AUTH                  accepted
 ///  greeting ─────────► verifying ──────────────► open ──► closed
-///     │ (authentication off: open from the start)  │  ▲
-///     └───────────── 10 s without a word ──────────┼──┘ AUTH with a newer token renews
+///     │ authentication off: open from the start    │  ▲
+///     └── after 10 s without an accepted token ────┼──┘ AUTH with a newer token renews
 ///                                                  └── 60 s without a word, token expired
 /// ```
+///
+/// The ten seconds are for saying who one is. Where nobody has to, a client may be silent for as long as an open
+/// connection may (protocol.md 1.5, 2.7).
 ///
 /// It reads no clock and sends nothing: every call returns what is to be done. One `AUTH` more or a `DEVICE_HELLO` too
 /// many is normal (protocol.md 2.1) and never an error.
@@ -53,7 +56,6 @@ struct ClientSession: ~Copyable {
     private let terms: Terms
     private var openedMillis: Int64
     private var heardMillis: Int64
-    private var greeted = false
     private var helloAnswered = false
     private var authAnswered = false
     /// Whether the client said that it knows features at all.
@@ -91,7 +93,6 @@ extension ClientSession {
     /// Any message counts as a sign of life.
     mutating func heard(nowMillis: Int64) {
         heardMillis = nowMillis
-        if !terms.requiresAuthentication { greeted = true }
     }
 
     mutating func authenticate(token: String, version: Int64?, features: FeatureSet) -> Action {
@@ -124,7 +125,6 @@ extension ClientSession {
                 return .refuseAuthentication
             }
             state = .open(verdict, token: token, renewing: nil)
-            greeted = true
             authAnswered = true
             return .acknowledgeAuthentication(userID: verdict.userID, announced: isAnnounced)
         case .open(let identity, _, let renewing):
@@ -168,7 +168,6 @@ extension ClientSession {
         case .closed: return .nothing
         case .greeting, .verifying: return handshakeOverdue(nowMillis)
         case .open(let identity, _, _):
-            if !greeted { return handshakeOverdue(nowMillis) }
             if nowMillis - heardMillis > Limits.idleMillisMax {
                 state = .closed
                 return .close(code: 1000, reason: "idle timeout")
