@@ -11,6 +11,15 @@ enum Limits {
     /// The longest a rate-limited connection goes unread at a time.
     static let readPauseMillisMax: Int64 = 5_000
 
+    // MARK: Devices
+
+    /// Devices whose credentials one loop keeps, for ever as long as removals are kept for ever; a client beyond it is
+    /// greeted without an identity of its own.
+    static let devicesPerLoopMax = 262_144
+    /// How long a greeting waits for a new credential to be on disk before it leaves without: half of what an official
+    /// client waits for its answer.
+    static let devicePatienceMillis: Int64 = 250
+
     // MARK: Operations
 
     /// Gaps in the operation ids of one connection; a client with more is sent away with 1013 and comes back clean.

@@ -54,7 +54,13 @@ import TopGunWire
         client.send(authentication)
         client.send(authentication)
         server.settle()
-        #expect(client.received() == [.authenticationAcknowledged(Greeting(userID: "user-1"))])
+        let answers = client.received()
+        #expect(answers.count == 1)
+        guard case .authenticationAcknowledged(let greeting) = answers.first else {
+            Issue.record("no greeting")
+            return
+        }
+        #expect(greeting.userID == "user-1" && greeting.server == nil)
         client.send(Make.batch(Make.put(1, "x", 1)))
         server.settle()
         #expect(client.received() == [.acknowledgement(Acknowledgement(lastID: 1, level: .replicated))])

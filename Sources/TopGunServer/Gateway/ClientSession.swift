@@ -60,6 +60,8 @@ struct ClientSession: ~Copyable {
     private var authAnswered = false
     /// Whether the client said that it knows features at all.
     private(set) var isAnnounced = false
+    /// The credential that its greeting presented, unread.
+    private(set) var presentedDevice: String?
     /// The features both sides have.
     private(set) var features: FeatureSet = []
     var ledger = AcknowledgementLedger()
@@ -95,10 +97,13 @@ extension ClientSession {
         heardMillis = nowMillis
     }
 
-    mutating func authenticate(token: String, version: Int64?, features: FeatureSet) -> Action {
+    mutating func authenticate(
+        token: String, version: Int64?, features: FeatureSet, device: String? = nil
+    ) -> Action {
         switch state {
         case .greeting:
             announce(version: version, features: features)
+            presentedDevice = device
             state = .verifying(token: token)
             return .verify(token: token)
         case .verifying, .closed:
@@ -108,6 +113,7 @@ extension ClientSession {
                 guard !authAnswered else { return .nothing }
                 authAnswered = true
                 announce(version: version, features: features)
+                presentedDevice = device
                 return .acknowledgeAuthentication(userID: identity.userID, announced: isAnnounced)
             }
             if token == known || renewing != nil { return .nothing }
@@ -140,12 +146,13 @@ extension ClientSession {
         }
     }
 
-    mutating func greetDevice(version: Int64?, features: FeatureSet) -> Action {
+    mutating func greetDevice(version: Int64?, features: FeatureSet, device: String? = nil) -> Action {
         // A server that demands authentication must not answer in any way: an answer would let the client go on.
         guard case .open = state, !helloAnswered else { return .nothing }
         helloAnswered = true
         guard !terms.requiresAuthentication else { return .nothing }
         announce(version: version, features: features)
+        presentedDevice = device
         return .acknowledgeDevice(announced: isAnnounced)
     }
 

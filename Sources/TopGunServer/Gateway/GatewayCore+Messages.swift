@@ -17,11 +17,13 @@ extension GatewayCore {
         case .authenticate(let request):
             perform(
                 shell.core.authenticate(
-                    token: request.token, version: request.protocolVersion, features: request.features), for: shell)
+                    token: request.token, version: request.protocolVersion, features: request.features,
+                    device: request.deviceToken), for: shell)
             return 1
         case .deviceHello(let hello):
             perform(
-                shell.core.greetDevice(version: hello.protocolVersion, features: hello.features), for: shell)
+                shell.core.greetDevice(
+                    version: hello.protocolVersion, features: hello.features, device: hello.deviceToken), for: shell)
             return 1
         default: break
         }

@@ -13,9 +13,9 @@ extension GatewayCore {
         case .verify(let token): verify(token, for: shell)
         case .acknowledgeAuthentication(let userID, let isAnnounced):
             metrics.counts.authenticationsAccepted += 1
-            send(shell, .authenticationAcknowledged(greeting(shell, userID: userID, isAnnounced: isAnnounced)))
+            greet(shell, .authentication(userID: userID, isAnnounced: isAnnounced))
         case .acknowledgeDevice(let isAnnounced):
-            send(shell, .deviceAcknowledged(greeting(shell, userID: nil, isAnnounced: isAnnounced)))
+            greet(shell, .device(isAnnounced: isAnnounced))
         case .refuseAuthentication:
             metrics.counts.authenticationsRefused += 1
             send(shell, .authenticationFailed(error: "Authentication failed", code: 401))
@@ -24,7 +24,7 @@ extension GatewayCore {
         }
     }
 
-    private func greeting(_ shell: SessionShell, userID: String?, isAnnounced: Bool) -> Greeting {
+    func greeting(_ shell: SessionShell, userID: String?, isAnnounced: Bool) -> Greeting {
         guard isAnnounced else { return Greeting(userID: userID) }
         return Greeting(
             protocolVersion: FeatureSet.protocolVersion, userID: userID,

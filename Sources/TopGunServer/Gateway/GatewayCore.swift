@@ -92,6 +92,8 @@ struct GatewayTerms: Sendable {
     var operationsBurst: Int
     var tokens: (any TokenVerifier)?
     var spawner: any Spawner
+    var entropy: any Entropy
+    var devicesPerLoopMax = Limits.devicesPerLoopMax
     var clusterID: ByteString
     var serverID: ByteString
     var restoreEpoch: Int64

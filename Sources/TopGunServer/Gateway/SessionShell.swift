@@ -13,6 +13,9 @@ final class SessionShell {
     /// A copy of the core's answer, because the hot path asks for it with every read.
     var identity: ClientSession.Identity?
 
+    /// The device that it is, once recognised; several connections may be one device.
+    var deviceID: String?
+
     /// The maps it hears of, by name, as the gateway numbers them.
     var interests: [ByteString: Int32] = [:]
     /// The maps it was sent a root of, or is going to be.

@@ -17,7 +17,7 @@ struct Crew {
 
     init(context: NodeContext, options: NodeOptions, recovered: RecoveredNode, log: WriteAheadLog) {
         let loops = context.environment.spawner.loops
-        let terms = Self.terms(context, recovered.directory.identity)
+        let terms = Self.terms(context, options, recovered.directory.identity)
         var groups: [PartitionGroup] = []
         var gateways: [Gateway] = []
         for (index, loop) in loops.enumerated() {
@@ -56,7 +56,7 @@ struct Crew {
         }
     }
 
-    private static func terms(_ context: NodeContext, _ identity: Identity) -> GatewayTerms {
+    private static func terms(_ context: NodeContext, _ options: NodeOptions, _ identity: Identity) -> GatewayTerms {
         let configuration = context.configuration
         let requiresAuthentication: Bool
         var leewaySeconds: Int64 = 0
@@ -72,7 +72,8 @@ struct Crew {
                 userID: nil, nameSpace: ByteString([]), mayRead: true, mayWrite: true, expiresAtMillis: nil),
             mayByDefault: configuration.defaultAccess == .allow, tokenLeewayMillis: leewaySeconds * 1_000,
             operationsPerSecond: configuration.operationsPerSecond, operationsBurst: configuration.operationsBurst,
-            tokens: context.tokens, spawner: context.environment.spawner, clusterID: identity.clusterID,
-            serverID: identity.nodeID, restoreEpoch: Int64(clamping: identity.restoreEpoch), log: context.log)
+            tokens: context.tokens, spawner: context.environment.spawner, entropy: context.environment.entropy,
+            devicesPerLoopMax: options.devicesPerLoopMax, clusterID: identity.clusterID, serverID: identity.nodeID,
+            restoreEpoch: Int64(clamping: identity.restoreEpoch), log: context.log)
     }
 }

@@ -108,6 +108,8 @@ struct NodeOptions: Sendable {
     var segmentBytes: Int?
     /// Log bytes after which checkpoints are written.
     var checkpointLogBytes = Limits.checkpointLogBytes
+    /// Devices that one loop keeps.
+    var devicesPerLoopMax = Limits.devicesPerLoopMax
 }
 
 // MARK: - Serving

@@ -148,7 +148,7 @@ extension GroupCore {
 
     /// Makes sure that the clock may stamp: every group from here on carries the higher bound to disk, and nothing that
     /// was stamped leaves before its group is there.
-    private func reserveStamps(wallMillis: Int64) {
+    func reserveStamps(wallMillis: Int64) {
         guard let bound = state.clock.boundToReserve(wallMillis: wallMillis) else { return }
         log.raiseClockBound(to: bound)
         state.clock.raiseBound(to: bound)

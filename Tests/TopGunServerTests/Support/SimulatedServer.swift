@@ -18,7 +18,7 @@ final class SimulatedServer {
     var tokens: (any TokenVerifier)?
     private(set) var scheduler: SimulatedScheduler
     private(set) var clock: SimulatedClock
-    private var spawner: SimulatedSpawner
+    private var spawner: HangingSpawner
     private(set) var node: Node?
     let failures = Shared<[ServerError]>([])
     private var lives: UInt64 = 0
@@ -29,7 +29,7 @@ final class SimulatedServer {
         disk = SimulatedDisk(seed: seed)
         scheduler = SimulatedScheduler(seed: seed)
         clock = SimulatedClock(scheduler: scheduler)
-        spawner = SimulatedSpawner(node: "node", loops: loops, scheduler: scheduler)
+        spawner = HangingSpawner(SimulatedSpawner(node: "node", loops: loops, scheduler: scheduler))
         configuration.dataDirectory = "/data"
         options.segmentBytes = 64 * 1_024
     }
@@ -40,7 +40,7 @@ final class SimulatedServer {
         lives += 1
         scheduler = SimulatedScheduler(seed: seed &* 1_000 &+ lives)
         clock = SimulatedClock(scheduler: scheduler)
-        spawner = SimulatedSpawner(node: "node", loops: loops, scheduler: scheduler)
+        spawner = HangingSpawner(SimulatedSpawner(node: "node", loops: loops, scheduler: scheduler))
         let context = NodeContext(
             configuration: configuration,
             environment: Environment(
@@ -79,6 +79,11 @@ final class SimulatedServer {
         spawner.crash()
         disk.powerCut()
         node = nil
+    }
+
+    /// Whether the log thread is stuck in the disk.
+    func setDiskHanging(_ isHanging: Bool) {
+        spawner.setHanging(isHanging)
     }
 
     func spawn(_ operation: @escaping @Sendable () async -> Void) {

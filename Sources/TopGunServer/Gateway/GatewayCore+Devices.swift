@@ -1,0 +1,101 @@
+import TopGunEnvironment
+import TopGunModel
+import TopGunWire
+
+// Who a device is, before its greeting is answered (protocol.md 2.4).
+//
+//   presented ──► the loop that keeps it: known? ──yes──► greeting with the id
+//        │ none, or malformed       │ no
+//        └──────────────────────────┴──► a new pair, kept, on disk ──► greeting with id and token
+//
+// A greeting never fails and hardly ever waits: where the new pair is not on disk in time, or there is no room for one
+// more, it leaves without, and the client is served like any other.
+
+/// A greeting that waits for the device to be known. Confined to the gateway's loop.
+final class PendingGreeting {
+    enum Kind {
+        case device(isAnnounced: Bool)
+        case authentication(userID: String?, isAnnounced: Bool)
+    }
+
+    let session: SessionID
+    let kind: Kind
+    fileprivate var isAnswered = false
+    fileprivate var patience: (any ScheduledJob)?
+
+    init(_ session: SessionID, _ kind: Kind) {
+        self.session = session
+        self.kind = kind
+    }
+}
+
+extension GatewayCore {
+    /// Answers a greeting, once the device is recognised by what it presented or has been given a new identity.
+    func greet(_ shell: SessionShell, _ kind: PendingGreeting.Kind) {
+        let pending = PendingGreeting(shell.id, kind)
+        guard let identity = shell.identity, shell.deviceID == nil else {
+            return answer(pending, deviceID: shell.deviceID)
+        }
+        guard let presented = shell.core.presentedDevice.flatMap({ DeviceCredential($0) }) else {
+            return enrol(pending, identity)
+        }
+        let key = DeviceRecords.key(of: presented, principal: identity.userID)
+        let (digest, nameSpace) = (presented.digest, identity.nameSpace)
+        ask(keeperOf: key) { group, reply in
+            reply(group.knowsDevice(key, digest: digest, in: nameSpace))
+        } then: { [self] isKnown in
+            if isKnown { answer(pending, deviceID: presented.id) } else { enrol(pending, identity) }
+        }
+    }
+
+    /// Gives the device a new identity, and tells it once the server can no longer forget it.
+    private func enrol(_ pending: PendingGreeting, _ identity: ClientSession.Identity) {
+        let credential = DeviceCredential(using: terms.entropy)
+        let key = DeviceRecords.key(of: credential, principal: identity.userID)
+        let (digest, nameSpace, limit) = (credential.digest, identity.nameSpace, terms.devicesPerLoopMax)
+        let waiting = LoopBound(pending, on: loop)
+        pending.patience = loop.schedule(afterMillis: Limits.devicePatienceMillis) { [door] in
+            door.value.answer(waiting.value, deviceID: nil)
+        }
+        ask(keeperOf: key) { group, reply in
+            guard group.keepDevice(key, digest: digest, in: nameSpace, limit: limit) else { return reply(false) }
+            group.afterGate { reply(true) }
+        } then: { [self] isKept in
+            answer(pending, deviceID: isKept ? credential.id : nil, deviceToken: isKept ? credential.text : nil)
+        }
+    }
+
+    private func answer(_ pending: PendingGreeting, deviceID: String?, deviceToken: String? = nil) {
+        guard !pending.isAnswered else { return }
+        pending.isAnswered = true
+        pending.patience?.cancel()
+        guard let shell = shell(pending.session), !shell.isClosing else { return }
+        shell.deviceID = deviceID
+        switch pending.kind {
+        case .device(let isAnnounced):
+            var greeting = greeting(shell, userID: nil, isAnnounced: isAnnounced)
+            greeting.deviceID = deviceID
+            greeting.deviceToken = deviceToken
+            send(shell, .deviceAcknowledged(greeting))
+        case .authentication(let userID, let isAnnounced):
+            var greeting = greeting(shell, userID: userID, isAnnounced: isAnnounced)
+            greeting.deviceID = deviceID
+            greeting.deviceToken = deviceToken
+            send(shell, .authenticationAcknowledged(greeting))
+        }
+        flush()
+    }
+
+    /// Asks the group that keeps a key, and goes on here with its answer.
+    private func ask<Part: Sendable>(
+        keeperOf key: ByteString, _ ask: @escaping @Sendable (GroupCore, _ reply: @escaping (Part) -> Void) -> Void,
+        then: @escaping (Part) -> Void
+    ) {
+        let target = PartitionPlacement.loop(of: PartitionID(hash: KeyHash.of(key)), loops: crew.count)
+        guard target != index else { return ask(group, then) }
+        let home = LoopBound(then, on: loop)
+        crew[target].loop.execute { [door = crew[target]] in
+            ask(door.value) { part in home.loop.execute { home.value(part) } }
+        }
+    }
+}
