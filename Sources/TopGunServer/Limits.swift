@@ -20,6 +20,10 @@ enum Limits {
     /// client waits for its answer.
     static let devicePatienceMillis: Int64 = 250
 
+    /// Devices without a connection whose last operation ids are remembered; those that left first are forgotten, and are
+    /// told to have sent nothing.
+    static let devicesRememberedMax = 65_536
+
     // MARK: Operations
 
     /// Gaps in the operation ids of one connection; a client with more is sent away with 1013 and comes back clean.

@@ -5,10 +5,10 @@
 /// catches up when the last gap closes; an official client re-sends meanwhile, which changes nothing.
 struct AcknowledgementLedger {
     /// The largest id received.
-    private var highest: UInt64 = 0
+    private(set) var highest: UInt64 = 0
     /// Nothing at or below it is undecided.
     private var floor: UInt64 = 0
-    private var undecided = IDRanges()
+    private(set) var undecided = IDRanges()
 
     var lastID: UInt64 { undecided.isEmpty ? highest : floor }
 

@@ -69,6 +69,7 @@ extension GatewayCore {
             }
             if let id = answer.id { shell.core.ledger.decide(id) }
         }
+        if let open = shell.openBefore { noteDecided(shell, open) }
         return summary
     }
 

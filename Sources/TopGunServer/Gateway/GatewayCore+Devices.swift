@@ -70,20 +70,47 @@ extension GatewayCore {
         pending.isAnswered = true
         pending.patience?.cancel()
         guard let shell = shell(pending.session), !shell.isClosing else { return }
-        shell.deviceID = deviceID
+        let lastSeen = arrive(shell, deviceID)
         switch pending.kind {
         case .device(let isAnnounced):
-            var greeting = greeting(shell, userID: nil, isAnnounced: isAnnounced)
+            var greeting = greeting(shell, userID: nil, isAnnounced: isAnnounced, lastSeen: lastSeen)
             greeting.deviceID = deviceID
             greeting.deviceToken = deviceToken
             send(shell, .deviceAcknowledged(greeting))
         case .authentication(let userID, let isAnnounced):
-            var greeting = greeting(shell, userID: userID, isAnnounced: isAnnounced)
+            var greeting = greeting(shell, userID: userID, isAnnounced: isAnnounced, lastSeen: lastSeen)
             greeting.deviceID = deviceID
             greeting.deviceToken = deviceToken
             send(shell, .authenticationAcknowledged(greeting))
         }
         flush()
+    }
+
+    // MARK: What it sent before
+
+    /// A connection has turned out to be a device's; returns the `lastSeenOpId` of its greeting.
+    private func arrive(_ shell: SessionShell, _ deviceID: String?) -> UInt64 {
+        guard let deviceID, shell.deviceID == nil else { return 0 }
+        shell.deviceID = deviceID
+        let (lastSeen, open) = terms.devices.arrive(deviceID)
+        shell.openBefore = open.isEmpty ? nil : open
+        return lastSeen
+    }
+
+    /// A connection is gone. What it brought is in memory at most, so the device is told of it once it is on disk.
+    func leave(_ shell: SessionShell) {
+        guard let deviceID = shell.deviceID else { return }
+        let (ledger, decided) = (shell.core.ledger, shell.decidedBefore)
+        group.afterGate { [devices = terms.devices] in
+            devices.leave(deviceID, highest: ledger.highest, undecided: ledger.undecided, decided: decided)
+        }
+    }
+
+    /// Keeps note of ids that earlier connections of the device left open.
+    func noteDecided(_ shell: SessionShell, _ open: IDRanges) {
+        for answer in answers where answer.way != .later {
+            if let id = answer.id, open.contains(id) { shell.decidedBefore.insert(id) }
+        }
     }
 
     /// Asks the group that keeps a key, and goes on here with its answer.

@@ -24,14 +24,16 @@ extension GatewayCore {
         }
     }
 
-    func greeting(_ shell: SessionShell, userID: String?, isAnnounced: Bool) -> Greeting {
+    func greeting(
+        _ shell: SessionShell, userID: String?, isAnnounced: Bool, lastSeen: UInt64
+    ) -> Greeting {
         guard isAnnounced else { return Greeting(userID: userID) }
         return Greeting(
             protocolVersion: FeatureSet.protocolVersion, userID: userID,
             server: ServerIdentity(
                 features: shell.core.features, clusterID: terms.clusterID, serverID: terms.serverID,
                 restoreEpoch: terms.restoreEpoch, serverTime: clock.wallMillis(),
-                connectionID: ByteString(String(shell.id.number)), lastSeenOperationID: 0))
+                connectionID: ByteString(String(shell.id.number)), lastSeenOperationID: lastSeen))
     }
 
     /// Asks the verifier; the verdict comes back on this loop, if the connection is still there.

@@ -93,6 +93,7 @@ struct GatewayTerms: Sendable {
     var tokens: (any TokenVerifier)?
     var spawner: any Spawner
     var entropy: any Entropy
+    var devices: DeviceMemory
     var devicesPerLoopMax = Limits.devicesPerLoopMax
     var clusterID: ByteString
     var serverID: ByteString
@@ -128,6 +129,7 @@ extension GatewayCore {
         guard let shell = shell(id) else { return }
         shell.isClosing = true
         shell.core.close()
+        leave(shell)
         forget(shell)
         shells[id.slot] = nil
         freeSlots.append(id.slot)

@@ -54,3 +54,42 @@ struct IDRanges {
         return low
     }
 }
+
+// MARK: - Whole sets
+
+extension IDRanges {
+    mutating func formUnion(_ other: IDRanges) {
+        guard !other.isEmpty else { return }
+        var joined: [ClosedRange<UInt64>] = []
+        for range in (ranges + other.ranges).sorted(by: { $0.lowerBound < $1.lowerBound }) {
+            if let last = joined.last, range.lowerBound <= last.upperBound || range.lowerBound - 1 == last.upperBound {
+                joined[joined.count - 1] = last.lowerBound...max(last.upperBound, range.upperBound)
+            } else {
+                joined.append(range)
+            }
+        }
+        ranges = joined
+    }
+
+    mutating func subtract(_ other: IDRanges) {
+        guard !other.isEmpty else { return }
+        var left: [ClosedRange<UInt64>] = []
+        var first = 0
+        for range in ranges {
+            var low = range.lowerBound
+            var isUsedUp = false
+            while first < other.ranges.count, other.ranges[first].upperBound < low { first += 1 }
+            var hole = first
+            while hole < other.ranges.count, other.ranges[hole].lowerBound <= range.upperBound {
+                let (start, end) = (other.ranges[hole].lowerBound, other.ranges[hole].upperBound)
+                if start > low { left.append(low...start - 1) }
+                isUsedUp = end >= range.upperBound
+                if isUsedUp { break }
+                low = end + 1
+                hole += 1
+            }
+            if !isUsedUp { left.append(low...range.upperBound) }
+        }
+        ranges = left
+    }
+}

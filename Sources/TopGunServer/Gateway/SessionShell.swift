@@ -15,6 +15,9 @@ final class SessionShell {
 
     /// The device that it is, once recognised; several connections may be one device.
     var deviceID: String?
+    /// Ids that earlier connections of the device left undecided, if any, and those of them that this one decided.
+    var openBefore: IDRanges?
+    var decidedBefore = IDRanges()
 
     /// The maps it hears of, by name, as the gateway numbers them.
     var interests: [ByteString: Int32] = [:]

@@ -73,6 +73,7 @@ struct Crew {
             mayByDefault: configuration.defaultAccess == .allow, tokenLeewayMillis: leewaySeconds * 1_000,
             operationsPerSecond: configuration.operationsPerSecond, operationsBurst: configuration.operationsBurst,
             tokens: context.tokens, spawner: context.environment.spawner, entropy: context.environment.entropy,
+            devices: DeviceMemory(),
             devicesPerLoopMax: options.devicesPerLoopMax, clusterID: identity.clusterID, serverID: identity.nodeID,
             restoreEpoch: Int64(clamping: identity.restoreEpoch), log: context.log)
     }
