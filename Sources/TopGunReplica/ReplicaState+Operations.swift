@@ -132,6 +132,7 @@ extension ReplicaState {
 
     private mutating func decided(_ result: OperationResult, at now: ReplicaTime) {
         noteServerTime(result.serverTime, at: now)
+        if result.isNotYet { return notYet(result, now) }
         if isStale(result.id) { return }
         guard let slot = sentSlot(of: result.id) else { return }
         if result.isSuccess {
@@ -142,6 +143,13 @@ extension ReplicaState {
             // Only the level asked for was not reached in time; the operation stands (protocol.md 3.5).
             succeeded(slot, result, now)
         }
+    }
+
+    /// The level asked for takes longer than was asked for. The operation stands as it is, and what becomes of it is still
+    /// to be said, so this is no answer to the copy that was sent.
+    private mutating func notYet(_ result: OperationResult, _ now: ReplicaTime) {
+        guard let slot = sentSlot(of: result.id) else { return }
+        reach(slot, result.level, now)
     }
 
     /// Whether an answer is about a copy that was sent with a stamp that the operation no longer has.

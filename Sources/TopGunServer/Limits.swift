@@ -33,6 +33,10 @@ enum Limits {
     static let busyRetryMillis: Int64 = 100
     static let fullRetryMillis: Int64 = 5_000
 
+    /// How long the level that an operation asked for may take before its client is told how far it has come, unless
+    /// the client says otherwise (protocol.md 3.5).
+    static let concernTimeoutMillis: Int64 = 5_000
+
     // MARK: Durability
 
     /// Bytes handed to the log by one loop and not yet on disk: connections that write are no longer read above the

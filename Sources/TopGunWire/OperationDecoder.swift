@@ -23,10 +23,20 @@ package enum OperationDecoder {
     package static func decode(
         _ frame: UnsafeRawBufferPointer, into operations: inout [OperationView]
     ) throws(WireError) -> FrameKind {
+        var hasTimeouts = false
+        return try decode(frame, into: &operations, hasTimeouts: &hasTimeouts)
+    }
+
+    /// The same; `hasTimeouts` is set if any of the operations has a time limit.
+    package static func decode(
+        _ frame: UnsafeRawBufferPointer, into operations: inout [OperationView], hasTimeouts: inout Bool
+    ) throws(WireError) -> FrameKind {
         let first = operations.count
         var walk = FrameWalk(frame, first: first)
         do throws(WireError) {
-            return try walk.run(into: &operations)
+            let kind = try walk.run(into: &operations)
+            hasTimeouts = walk.hasTimeouts
+            return kind
         } catch {
             operations.removeLast(operations.count &- first)
             throw error
@@ -48,6 +58,8 @@ private struct FrameWalk {
     /// By what the list was filled; a duplicate field that comes later makes it void.
     private var filledType: FrameType?
     private var filledPayload: Int?
+    /// Whether any operation has a time limit, or had one in a field that is void.
+    private(set) var hasTimeouts = false
 
     init(_ frame: UnsafeRawBufferPointer, first: Int) {
         self.reader = MessagePackReader(frame)
@@ -128,6 +140,7 @@ private struct FrameWalk {
         }
         guard hasOperations else { throw WireError(.missingField, field: "ops") }
         guard concern != nil || timeoutMillis != nil else { return }
+        if timeoutMillis != nil { hasTimeouts = true }
         for index in first..<operations.count {
             if operations[index].concern == nil { operations[index].concern = concern }
             if operations[index].timeoutMillis == nil { operations[index].timeoutMillis = timeoutMillis }
@@ -148,10 +161,14 @@ private struct FrameWalk {
         operations.reserveCapacity(first &+ count)
         operations.append(contentsOf: repeatElement(OperationView(), count: count))
         var reader = self.reader
+        var hasTimeouts = self.hasTimeouts
         try operations.withUnsafeMutableBufferPointer { (views) throws(WireError) in
             guard let start = views.baseAddress else { return }
-            for index in first..<first &+ count { try OperationWalk.read(&reader, into: start + index) }
+            for index in first..<first &+ count {
+                try OperationWalk.read(&reader, into: start + index, hasTimeouts: &hasTimeouts)
+            }
         }
         self.reader = reader
+        self.hasTimeouts = hasTimeouts
     }
 }

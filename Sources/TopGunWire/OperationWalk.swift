@@ -36,7 +36,7 @@ struct OperationWalk {
 
     /// Reads the operation that stands here into a fresh view and moves the reader behind it.
     static func read(
-        _ reader: inout MessagePackReader, into operation: UnsafeMutablePointer<OperationView>
+        _ reader: inout MessagePackReader, into operation: UnsafeMutablePointer<OperationView>, hasTimeouts: inout Bool
     ) throws(WireError) {
         guard reader.isAtMap else {
             try reader.skipAny()
@@ -45,7 +45,7 @@ struct OperationWalk {
         }
         var walk = OperationWalk(operation)
         let count = try reader.mapCount()
-        for _ in 0..<count { try walk.readField(&reader) }
+        for _ in 0..<count { try walk.readField(&reader, &hasTimeouts) }
         try walk.finish(reader.bytes)
     }
 
@@ -58,7 +58,9 @@ struct OperationWalk {
 
 extension OperationWalk {
     @inline(__always)
-    private mutating func readField(_ reader: inout MessagePackReader) throws(WireError) {
+    private mutating func readField(
+        _ reader: inout MessagePackReader, _ hasTimeouts: inout Bool
+    ) throws(WireError) {
         switch try reader.fieldKey() {
         case .mapName:
             guard let name = try reader.tryString() else { return refuse(.badRequest) }
@@ -100,7 +102,9 @@ extension OperationWalk {
                 return refuse(.badRequest)
             }
             operation.pointee.concern = concern
-        case .timeout: operation.pointee.timeoutMillis = try readOptionalInteger(&reader)
+        case .timeout:
+            operation.pointee.timeoutMillis = try readOptionalInteger(&reader)
+            hasTimeouts = true
         case .fencingToken: operation.pointee.fencingToken = try readOptionalInteger(&reader)
         default: try reader.skipAny()
         }

@@ -377,6 +377,25 @@ import TopGunWire
         client.reconnect()
         #expect(client.takeSent().operations == first)
     }
+    @Test func `an answer that a level takes longer leaves the operation as it is (D04)`() throws {
+        let client = try TestClient()
+        let map = try client.open("todos")
+        client.connect()
+        try client.set("a", 1, in: map)
+        _ = client.takeSent()
+        var late = OperationResult(id: 1, level: .memory)
+        late.isSuccess = false
+        late.isFinal = false
+        client.receive(.acknowledgement(Acknowledgement(lastID: 0, level: .memory, results: [late])))
+        #expect(client.takeSent().operations.isEmpty, "it is not sent again")
+        #expect(client.pendingCount == 1 && client.setAside.isEmpty)
+        try client.set("b", 2, in: map)
+        #expect(client.takeSent().operationIDs == [2], "and holds up no other")
+        client.receive(
+            .acknowledgement(Acknowledgement(lastID: 1, results: [OperationResult(id: 1, level: .replicated)])))
+        #expect(client.pendingCount == 1)
+        #expect(try client.store.fates(of: [1]) == [.retired])
+    }
 }
 
 /// Frames that no encoder of ours would write.

@@ -36,6 +36,18 @@ final class GateBatch {
     let bytes = ByteSink(capacity: 16 * 1_024)
     var entries: [GateEntry] = []
     var jobs: [() -> Void] = []
+    /// When it was closed, by the monotonic clock; and up to which age its waiting acknowledgements were told of.
+    var sinceMillis: Int64 = 0
+    var toldMillis: Int64 = -1
+    /// Of operations that do not have the usual time.
+    var timeouts: [Timeout] = []
+
+    /// How long a client waits for one operation in the acknowledgement `entry`.
+    struct Timeout {
+        var entry: Int
+        var id: UInt64
+        var millis: Int64
+    }
 
     var isEmpty: Bool { entries.isEmpty }
 
@@ -43,6 +55,8 @@ final class GateBatch {
         entries.removeAll(keepingCapacity: true)
         jobs.removeAll()
         bytes.removeAll()
+        timeouts.removeAll()
+        toldMillis = -1
     }
 }
 
@@ -68,6 +82,9 @@ struct DurabilityGate {
 
     /// Bytes of everything that waits.
     private(set) var waitingBytes = 0
+
+    /// What was closed and is not on disk yet, oldest first.
+    var waitingBatches: ArraySlice<GateBatch> { waiting[head...] }
 
     var isIdle: Bool { open.isEmpty && head == waiting.count }
 

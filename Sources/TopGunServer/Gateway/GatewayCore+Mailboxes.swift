@@ -53,13 +53,20 @@ extension GatewayCore {
 
     private func beginSplit(_ frame: OperationFrame, of shell: SessionShell) -> UInt64 {
         nextSplitFrame += 1
-        let split = SplitFrame(session: shell.id, count: frame.end - frame.first)
+        let now = nowMillis
+        let split = SplitFrame(session: shell.id, count: frame.end - frame.first, nowMillis: now)
+        var shortest = Limits.concernTimeoutMillis
         for operation in operations[frame.first..<frame.end] {
             split.ids.append(operation.id)
             split.concerns.append(operation.concern ?? .replicated)
             if let id = operation.id { shell.core.ledger.postpone(id) }
+            if frame.hasTimeouts, let id = operation.id, let millis = operation.timeoutMillis {
+                split.timeouts[id] = millis
+                shortest = min(shortest, millis)
+            }
         }
         splitFrames[nextSplitFrame] = split
+        group.lookWithin(shortest, nowMillis: now)
         return nextSplitFrame
     }
 
@@ -86,7 +93,10 @@ extension GatewayCore {
                     }
                     index += 1
                 }
-                if !answers.isEmpty { acknowledge(shell) }
+                if !answers.isEmpty {
+                    acknowledge(shell)
+                    if frames[number].hasTimeouts { noteTimeouts(frames[number], shell) }
+                }
             }
             for part in parts { know(part.outcome, of: part.frame, at: part.position) }
             if !parts.isEmpty {

@@ -88,6 +88,7 @@ extension GatewayCore {
                     answers.append(OperationAnswer(operations[index], outcomes[index]))
                 }
                 acknowledge(shell)
+                if frame.hasTimeouts { noteTimeouts(frame, shell) }
             }
             for index in operations.indices where outcomes[index].needsAttention {
                 follow(operations[index], outcomes[index], identity.nameSpace, shell)

@@ -198,8 +198,9 @@ extension GatewayCore {
         if shell.identity != nil {
             let first = operations.count
             do {
-                if try OperationDecoder.decode(message, into: &operations) == .operations {
-                    frames.append(OperationFrame(first: first, end: operations.count))
+                var hasTimeouts = false
+                if try OperationDecoder.decode(message, into: &operations, hasTimeouts: &hasTimeouts) == .operations {
+                    frames.append(OperationFrame(first: first, end: operations.count, hasTimeouts: hasTimeouts))
                     return max(1, operations.count - first)
                 }
             } catch {

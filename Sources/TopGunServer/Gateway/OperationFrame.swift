@@ -5,6 +5,8 @@ import TopGunPartition
 struct OperationFrame {
     var first: Int
     var end: Int
+    /// Whether any of them has a time limit of its own.
+    var hasTimeouts = false
 }
 
 /// An operation frame whose operations belong to partitions of several loops: answered when all of them have.
@@ -17,9 +19,15 @@ final class SplitFrame {
     var unknown: Int
     var unstored: Int
     var wasAnsweredEarly = false
+    /// When it came, by the monotonic clock; up to which age its client was told that it is late; and the time limits of
+    /// operations that do not have the usual one.
+    let sinceMillis: Int64
+    var toldMillis: Int64 = -1
+    var timeouts: [UInt64: Int64] = [:]
 
-    init(session: SessionID, count: Int) {
+    init(session: SessionID, count: Int, nowMillis: Int64) {
         self.session = session
+        self.sinceMillis = nowMillis
         self.ids = []
         self.concerns = []
         self.outcomes = Array(repeating: nil, count: count)

@@ -27,6 +27,7 @@ extension LoopCounts {
         ("operations_refused", "Operations refused for good.", \.operationsRefused),
         ("operations_busy", "Operations refused for now.", \.operationsBusy),
         ("operations_forwarded", "Operations handed to another event loop.", \.operationsForwarded),
+        ("operations_late", "Operations not on disk in the time that their clients gave them.", \.operationsLate),
         ("acknowledgements_sent", "Acknowledgements to clients.", \.acknowledgementsSent),
         ("log_tickets", "Groups of records handed to the log.", \.logTickets),
         ("log_written_bytes", "Bytes handed to the log.", \.logBytes),

@@ -34,6 +34,7 @@ package struct LoopCounts: Sendable, Hashable {
     package var operationsRefused = 0
     package var operationsBusy = 0
     package var operationsForwarded = 0
+    package var operationsLate = 0
     package var acknowledgementsSent = 0
 
     // Durability.

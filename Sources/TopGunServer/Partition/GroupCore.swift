@@ -25,7 +25,7 @@ final class GroupCore {
     /// Bytes handed to the log and not yet on disk.
     private(set) var backlogBytes = 0
 
-    private let clock: any Clock
+    let clock: any Clock
     private let log: WriteAheadLog
     private let acknowledgesEarly: Bool
     private var crew: [LoopBound<GatewayCore>] = []
@@ -34,6 +34,8 @@ final class GroupCore {
     private var publishedChanges = 0
     private var publishedQueries = 0
     private var isTickScheduled = false
+    /// When late acknowledgements are looked for next.
+    var lookDueMillis: Int64 = .max
     private var spareSinks: [ByteSink] = []
     private var remote: [RemoteEvents?]
     /// Everything that was merged here and logged before it is on disk.
@@ -67,7 +69,7 @@ final class GroupCore {
         self.crew = crew
     }
 
-    private var gateway: GatewayCore { crew[index].value }
+    var gateway: GatewayCore { crew[index].value }
     /// A reference to itself that may travel with a job.
     private var door: LoopBound<GroupCore> { LoopBound(self, on: loop) }
 
@@ -191,6 +193,9 @@ extension GroupCore {
         isTickScheduled = false
         publish()
         gateway.sendMailboxes()
+        let now = nowMillis
+        gate.open.sinceMillis = now
+        lookWithin(Limits.concernTimeoutMillis, nowMillis: now)
         if state.log.count > 0 {
             handOver()
         } else {

@@ -147,6 +147,10 @@ package struct OperationResult: Hashable, Sendable {
         }
     }
 
+    /// Whether it only says that the level asked for was not reached in time: the operation stands, and another result
+    /// follows (protocol.md 3.5).
+    package var isNotYet: Bool { !isSuccess && isFinal == false && code == nil }
+
     init(_ fields: Fields) throws(WireError) {
         id = try fields.decimal("opId")
         isSuccess = try fields.bool("success")

@@ -1,0 +1,123 @@
+import TopGunEnvironment
+import TopGunModel
+import TopGunPartition
+import TopGunWire
+
+// Acknowledgements that the disk keeps waiting (protocol.md 3.5). Who can tell "not yet" from "no" is told what has been
+// reached in time; an official client cannot, and hears nothing until it is true.
+//
+// Nothing is kept for it while all goes well: what waits at the gate is the encoded acknowledgement itself, and it is
+// read back only when it is late.
+
+extension GroupCore {
+    var nowMillis: Int64 { clock.monotonicNanos() / 1_000_000 }
+
+    /// Makes sure that somebody looks at what waits no later than in so many milliseconds.
+    func lookWithin(_ millis: Int64, nowMillis: Int64) {
+        let due = nowMillis + millis
+        guard due < lookDueMillis else { return }
+        lookDueMillis = due
+        loop.schedule(afterMillis: millis) { [door = LoopBound(self, on: loop)] in door.value.lookForLate() }
+    }
+
+    private func lookForLate() {
+        lookDueMillis = .max
+        let now = nowMillis
+        var next = gateway.tellLateFrames(nowMillis: now)
+        for batch in gate.waitingBatches {
+            let age = now - batch.sinceMillis
+            tellLate(batch, age: age)
+            batch.toldMillis = age
+            if age < Limits.concernTimeoutMillis { next = min(next ?? .max, Limits.concernTimeoutMillis - age) }
+            for timeout in batch.timeouts where timeout.millis > age { next = min(next ?? .max, timeout.millis - age) }
+        }
+        gateway.flush()
+        if let next { lookWithin(max(1, next), nowMillis: now) }
+    }
+
+    private func tellLate(_ batch: GateBatch, age: Int64) {
+        let isDue = { (millis: Int64) in batch.toldMillis < millis && millis <= age }
+        let areOthersDue = isDue(Limits.concernTimeoutMillis)
+        for (index, entry) in batch.entries.enumerated() where entry.kind == .acknowledgement {
+            let own = batch.timeouts.filter { $0.entry == index }
+            guard areOthersDue || own.contains(where: { isDue($0.millis) }) else { continue }
+            gateway.tellLate(
+                entry.session,
+                acknowledgement: UnsafeRawBufferPointer(
+                    rebasing: batch.bytes.bytes[entry.offset..<entry.offset + entry.length])
+            ) { id in
+                isDue(own.first { $0.id == id }?.millis ?? Limits.concernTimeoutMillis)
+            }
+        }
+    }
+}
+
+extension GatewayCore {
+    /// Tells a client which operations of an acknowledgement that still waits are late.
+    func tellLate(_ id: SessionID, acknowledgement: UnsafeRawBufferPointer, where isLate: (UInt64) -> Bool) {
+        guard let shell = shell(id), shell.core.features.contains(.results) else { return }
+        let message: ServerMessage
+        do { message = try ServerMessage.decode(acknowledgement) } catch {
+            preconditionFailure("an acknowledgement of our own cannot be read: \(error)")
+        }
+        guard case .acknowledgement(let waiting) = message else { return }
+        let late = (waiting.results ?? []).filter { $0.isSuccess && $0.level > .memory && isLate($0.id) }.map(\.id)
+        tellLate(shell, late, level: .memory)
+    }
+
+    private func tellLate(_ shell: SessionShell, _ ids: [UInt64], level: WriteConcern) {
+        guard !ids.isEmpty, !shell.isClosing else { return }
+        metrics.counts.operationsLate += ids.count
+        let results = ids.map { id in
+            var result = OperationResult(id: id, level: level)
+            result.isSuccess = false
+            result.isFinal = false
+            result.error = "not on disk in time; the write stands, and its acknowledgement follows"
+            return result
+        }
+        send(
+            shell,
+            .acknowledgement(
+                Acknowledgement(
+                    lastID: min(shell.releasedID, shell.core.ledger.lastID), level: level, results: results)))
+    }
+
+    // MARK: Frames
+
+    /// Notes the time limits of a frame whose acknowledgement was just put into the gate.
+    func noteTimeouts(_ frame: OperationFrame, _ shell: SessionShell) {
+        let batch = group.gate.open
+        guard let entry = batch.entries.lastIndex(where: { $0.kind == .acknowledgement && $0.session == shell.id })
+        else { return }
+        var shortest: Int64 = .max
+        for operation in operations[frame.first..<frame.end] {
+            guard let id = operation.id, let millis = operation.timeoutMillis else { continue }
+            batch.timeouts.append(GateBatch.Timeout(entry: entry, id: id, millis: millis))
+            shortest = min(shortest, millis)
+        }
+        if shortest < .max { group.lookWithin(min(shortest, Limits.concernTimeoutMillis), nowMillis: nowMillis) }
+    }
+
+    /// Tells of frames whose operations are on other loops: nothing is known of them but that they were received, unless
+    /// they reached memory. Returns when to look again.
+    func tellLateFrames(nowMillis: Int64) -> Int64? {
+        var next: Int64?
+        for token in splitFrames.keys.sorted() {
+            guard let split = splitFrames[token], let shell = shell(split.session) else { continue }
+            let age = nowMillis - split.sinceMillis
+            var late: [UInt64] = []
+            for (index, id) in split.ids.enumerated() {
+                guard let id, split.concerns[index] > .memory else { continue }
+                let timeout = split.timeouts[id] ?? Limits.concernTimeoutMillis
+                if timeout > age { next = min(next ?? .max, timeout - age) }
+                guard split.toldMillis < timeout, timeout <= age else { continue }
+                if case .refused? = split.outcomes[index] { continue }
+                late.append(id)
+            }
+            split.toldMillis = age
+            guard shell.core.features.contains(.results) else { continue }
+            tellLate(shell, late, level: split.unknown == 0 ? .memory : .fireAndForget)
+        }
+        return next
+    }
+}
