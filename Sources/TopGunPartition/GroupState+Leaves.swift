@@ -12,14 +12,14 @@ extension GroupState {
         var left = records
         while Int(cell.pointee.leavesBuilt) < PartitionID.count, left > 0 {
             let table = partitions.states[Int(cell.pointee.leavesBuilt)].table
-            add(table, of: map.rawValue, to: leaves)
+            add(table, of: map.rawValue, to: leaves, revision: cell.pointee.revision)
             left -= table.count
             cell.pointee.leavesBuilt += 1
         }
         return Int(cell.pointee.leavesBuilt) == PartitionID.count
     }
 
-    private func add(_ table: RecordTable, of map: UInt32, to leaves: LeafIndex) {
+    private func add(_ table: RecordTable, of map: UInt32, to leaves: LeafIndex, revision: UInt32) {
         var quad = LeafItem.Quad()
         var waiting: (RecordBlock?, RecordBlock?, RecordBlock?) = (nil, nil, nil)
         var touched: UInt64 = 0
@@ -29,7 +29,7 @@ extension GroupState {
             let before = quad.count
             quad.add(LeafItem.beforeNode(block.keyHash, block.millis, block.counter), node: nodes[block.node])
             // Those that wait were dropped for a node id of another length.
-            if quad.count <= before { addEach(waiting, before, to: leaves) }
+            if quad.count <= before { addEach(waiting, before, to: leaves, revision) }
             switch quad.count {
             case 1: waiting.0 = block
             case 2: waiting.1 = block
@@ -37,33 +37,33 @@ extension GroupState {
             default:
                 guard let mixed = quad.finish(), let first = waiting.0, let second = waiting.1, let third = waiting.2
                 else {
-                    addEach(waiting, 3, to: leaves)
-                    addOne(block, to: leaves)
+                    addEach(waiting, 3, to: leaves, revision)
+                    addOne(block, to: leaves, revision)
                     continue
                 }
-                leaves.add(first, mixed: mixed.0)
-                leaves.add(second, mixed: mixed.1)
-                leaves.add(third, mixed: mixed.2)
-                leaves.add(block, mixed: mixed.3)
+                leaves.add(first, mixed: mixed.0, revision: revision)
+                leaves.add(second, mixed: mixed.1, revision: revision)
+                leaves.add(third, mixed: mixed.2, revision: revision)
+                leaves.add(block, mixed: mixed.3, revision: revision)
             }
         }
-        addEach(waiting, quad.count, to: leaves)
+        addEach(waiting, quad.count, to: leaves, revision)
         keepAlive(touched)
     }
 
     private func addEach(
-        _ blocks: (RecordBlock?, RecordBlock?, RecordBlock?), _ count: Int, to leaves: LeafIndex
+        _ blocks: (RecordBlock?, RecordBlock?, RecordBlock?), _ count: Int, to leaves: LeafIndex, _ revision: UInt32
     ) {
-        if count > 0, let block = blocks.0 { addOne(block, to: leaves) }
-        if count > 1, let block = blocks.1 { addOne(block, to: leaves) }
-        if count > 2, let block = blocks.2 { addOne(block, to: leaves) }
+        if count > 0, let block = blocks.0 { addOne(block, to: leaves, revision) }
+        if count > 1, let block = blocks.1 { addOne(block, to: leaves, revision) }
+        if count > 2, let block = blocks.2 { addOne(block, to: leaves, revision) }
     }
 
-    private func addOne(_ block: RecordBlock, to leaves: LeafIndex) {
+    private func addOne(_ block: RecordBlock, to leaves: LeafIndex, _ revision: UInt32) {
         let mixed = LeafItem.mixed(
             keyHash: block.keyHash, key: block.key, millis: block.millis, counter: block.counter,
             node: nodes[block.node])
-        leaves.add(block, mixed: mixed)
+        leaves.add(block, mixed: mixed, revision: revision)
     }
 
     private func completeLeaves(of map: MapID) -> LeafIndex {

@@ -57,7 +57,7 @@ extension GroupState {
         if Int(cell.pointee.leavesBuilt) > partition, let leaves = cell.pointee.leaves {
             leaves.update(
                 block, mixed: mixedItem(incoming), oldMixed: oldMixed, oldBytes: storedBytes, place: oldPlace,
-                hasMoved: hasMoved)
+                hasMoved: hasMoved, revision: cell.pointee.revision)
         }
         return true
     }
@@ -113,7 +113,7 @@ extension GroupState {
         cell.pointee.bytes &+= bytes
         cell.pointee.liveRecords &+= live
         if Int(cell.pointee.leavesBuilt) > partition, let leaves = cell.pointee.leaves {
-            leaves.add(block, mixed: mixedItem(incoming))
+            leaves.add(block, mixed: mixedItem(incoming), revision: cell.pointee.revision)
         }
         return true
     }

@@ -18,6 +18,8 @@ struct LeafIndex {
         var capacity: UInt32 = 0
         var bytes: Int = 0
         var sum: UInt32 = 0
+        /// The map's revision when it last changed.
+        var changed: UInt32 = 0
     }
 
     private let pages: UnsafeMutablePointer<UnsafeMutablePointer<Leaf>?>
@@ -67,7 +69,7 @@ struct LeafIndex {
     // MARK: Writes
 
     /// Takes in a record; `mixed` is its mixed item.
-    func add(_ block: RecordBlock, mixed: UInt32) {
+    func add(_ block: RecordBlock, mixed: UInt32, revision: UInt32) {
         let number = MerkleTree32.leaf(ofKeyHash: block.keyHash)
         let leaf = self[number] ?? makeLeaf(number)
         if leaf.pointee.count == leaf.pointee.capacity { grow(leaf) }
@@ -76,16 +78,21 @@ struct LeafIndex {
         block.leafItem = mixed
         leaf.pointee.count &+= 1
         leaf.pointee.sum = leaf.pointee.sum &+ mixed
+        leaf.pointee.changed = revision
         leaf.pointee.bytes &+= block.blockBytes
     }
 
     /// Notes that a record was written anew, in place or, if it has moved, into this block; before, its item was
     /// `oldMixed`, its block `oldBytes` long, and it stood at `place`.
     @inline(__always)
-    func update(_ block: RecordBlock, mixed: UInt32, oldMixed: UInt32, oldBytes: Int, place: Int, hasMoved: Bool) {
+    func update(
+        _ block: RecordBlock, mixed: UInt32, oldMixed: UInt32, oldBytes: Int, place: Int, hasMoved: Bool,
+        revision: UInt32
+    ) {
         let leaf = leaf(of: block)
         assert(place < Int(leaf.pointee.count))
         leaf.pointee.sum = leaf.pointee.sum &+ mixed &- oldMixed
+        leaf.pointee.changed = revision
         block.leafItem = mixed
         guard hasMoved else { return }
         block.leafPlace = place
@@ -134,6 +141,9 @@ struct LeafIndex {
         }
         return (records, bytes)
     }
+
+    /// The revision at which a leaf last changed; 0 if there was never a record in it.
+    func changed(of leaf: Int) -> UInt32 { self[leaf].map { $0.pointee.changed } ?? 0 }
 
     func count(of leaf: Int) -> Int { self[leaf].map { Int($0.pointee.count) } ?? 0 }
 

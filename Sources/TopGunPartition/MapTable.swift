@@ -11,6 +11,8 @@ struct MapCell {
     var leavesBuilt: Int32 = 0
     /// Counts the moments at which a scan over the leaves must start again.
     var leavesGeneration: UInt32 = 0
+    /// Counts the moments since which clients may ask what changed.
+    var revision: UInt32 = 1
     var leaves: LeafIndex?
 }
 

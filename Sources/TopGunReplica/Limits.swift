@@ -35,6 +35,8 @@ package enum ReplicaLimits {
     package static let walkRequestsMax = 256
     /// A walk in which nothing arrived for so long starts over.
     package static let walkStallMillis: Int64 = 30_000
+    /// Longest sync cursor that is kept and given back; without one the map is walked.
+    package static let cursorBytesMax = 8_192
     /// Bytes of one MERKLE_PUSH, unless a single record is larger.
     package static let pushBytesMax = 256 << 10
     /// Largest frame that is taken from a server.

@@ -23,6 +23,8 @@ struct MerkleWalk: Sendable {
     private(set) var rootMillis: Int64 = 0
     /// The root that is being compared with; `nil` if none came.
     private(set) var root: UInt32?
+    /// The cursor that came with it.
+    private(set) var cursor: ByteString?
     /// When the last answer came.
     private(set) var progressMillis: Int64 = 0
     private var outstanding: Set<MerklePath> = []
@@ -45,9 +47,12 @@ struct MerkleWalk: Sendable {
     }
 
     /// The server told its root, asked or not; `isEqual` if it is ours.
-    mutating func rootArrived(_ root: UInt32, rootMillis: Int64, isEqual: Bool, steadyMillis: Int64) {
+    mutating func rootArrived(
+        _ root: UInt32, rootMillis: Int64, cursor: ByteString?, isEqual: Bool, steadyMillis: Int64
+    ) {
         self = MerkleWalk()
         self.root = root
+        self.cursor = cursor
         self.rootMillis = rootMillis
         progressMillis = steadyMillis
         phase = isEqual ? .compared : .walking

@@ -23,6 +23,9 @@ struct ReplicaMap: Sendable {
     /// Whether the server has reset the map on this connection already.
     var wasReset = false
     var lastSyncMillis: Int64 = 0
+    /// What the server gave with the last root that was ours too: given back, it tells what changed since. Not stored, as
+    /// servers know theirs for one run only.
+    var syncCursor: ByteString?
     /// Whether the store lacks ``lastSyncMillis``, or the map as such.
     var isUnsaved = false
     /// Whether anything about the map is in the store.

@@ -5,7 +5,7 @@ import TopGunWire
 
 extension ReplicaState {
     /// What this client can do beyond the official one.
-    static let features: FeatureSet = [.results, .levels, .clock, .seq, .pull, .binary, .flow]
+    static let features: FeatureSet = [.results, .levels, .clock, .delta, .seq, .pull, .binary, .flow]
 
     /// Whether the replica should be connected at all. Setting it again while waiting for the next attempt makes that
     /// attempt at once, which is what to do when the device gets its network back.

@@ -30,7 +30,11 @@ extension ReplicaState {
             maps[map].isSyncDue = false
             maps[map].walk.ask(steadyMillis: now.steadyMillis)
             noteWalk(map, at: now)
-            send(.syncStart(SyncStart(mapName: maps[map].name, lastSyncTimestamp: maps[map].lastSyncMillis)))
+            let cursor = link.features.contains(.delta) ? maps[map].syncCursor : nil
+            send(
+                .syncStart(
+                    SyncStart(
+                        mapName: maps[map].name, lastSyncTimestamp: maps[map].lastSyncMillis, syncCursor: cursor)))
         }
         syncsDue = waiting
     }
@@ -59,10 +63,13 @@ extension ReplicaState {
         }
         if isListed { busyMaps.removeAll { $0 == map } }
         guard maps[map].walk.phase == .compared else { return }
-        if maps[map].walk.root == maps[map].table.tree.root, maps[map].walk.rootMillis > maps[map].lastSyncMillis {
-            // Written after the records it stands for (promises.md C03).
-            maps[map].lastSyncMillis = maps[map].walk.rootMillis
-            markMapUnsaved(map)
+        if maps[map].walk.root == maps[map].table.tree.root {
+            maps[map].syncCursor = maps[map].walk.cursor ?? maps[map].syncCursor
+            if maps[map].walk.rootMillis > maps[map].lastSyncMillis {
+                // Written after the records it stands for (promises.md C03).
+                maps[map].lastSyncMillis = maps[map].walk.rootMillis
+                markMapUnsaved(map)
+            }
         }
         giveUpWinners(of: map)
         for query in maps[map].queries {
@@ -89,6 +96,7 @@ extension ReplicaState {
         guard let map = syncedMap(message.mapName) else { return }
         maps[map].walk.rootArrived(
             message.rootHash, rootMillis: message.timestamp.millis,
+            cursor: message.syncCursor.flatMap { $0.count <= ReplicaLimits.cursorBytesMax ? $0 : nil },
             isEqual: message.rootHash == maps[map].table.tree.root, steadyMillis: now.steadyMillis)
         noteWalk(map, at: now)
     }
@@ -152,6 +160,7 @@ extension ReplicaState {
             }
         }
         maps[map].lastSyncMillis = 0
+        maps[map].syncCursor = nil
         markMapUnsaved(map)
         maps[map].walk = MerkleWalk()
         busyMaps.removeAll { $0 == map }

@@ -33,6 +33,12 @@ import TopGunWire
         try world.run(steps: 300)
     }
 
+    @Test(arguments: 0..<20) func `what changed is walked for where the server does not tell it`(seed: Int) throws {
+        var world = try SimulatedWorld(
+            seed: UInt64(5000 + seed), features: [.results, .levels, .clock, .seq, .pull, .binary, .flow])
+        try world.run(steps: 300)
+    }
+
     @Test(arguments: 0..<10) func `a server without extensions serves too`(seed: Int) throws {
         var world = try SimulatedWorld(seed: UInt64(2000 + seed), features: [])
         try world.run(steps: 300)
@@ -92,7 +98,8 @@ struct SimulatedWorld {
 
     init(
         seed: UInt64, skewMillis: [Int64] = [0],
-        features: FeatureSet = [.results, .levels, .clock, .seq, .pull, .binary, .flow], isRefusing: Bool = false,
+        features: FeatureSet = [.results, .levels, .clock, .delta, .seq, .pull, .binary, .flow],
+        isRefusing: Bool = false,
         isRestoring: Bool = false
     ) throws {
         self.seed = seed

@@ -50,6 +50,7 @@ import TopGunWire
         let (client, map) = try connected()
         let server = ModelServer(wallMillis: client.now.wallMillis)
         server.leafItems = 0
+        server.features.remove(.delta)
         for index in 0..<50 { server.merge(.server(index, Int64(index)), "todos", ByteString("k\(index)")) }
         let session = server.connect()
         let walked = try converse(client, server, session)
@@ -63,6 +64,57 @@ import TopGunWire
         let again = try converse(client, server, server.connect())
         #expect(client.value("k7", in: map) == 99)
         #expect(again == 4, "root, two nodes and a leaf")
+    }
+
+    @Test func `a map that was compared before is told what changed since, and not walked`() throws {
+        let (client, map) = try connected()
+        let server = ModelServer(wallMillis: client.now.wallMillis)
+        server.leafItems = 0
+        for index in 0..<50 { server.merge(.server(index, Int64(index)), "todos", ByteString("k\(index)")) }
+        var session = server.connect()
+        #expect(try converse(client, server, session) > 50)
+        for round in 0..<3 {
+            client.disconnect()
+            server.disconnect(session)
+            for index in 0..<round { server.merge(.server(100 + round, 99), "todos", ByteString("k\(index)-\(round)")) }
+            session = server.connect()
+            client.reconnect()
+            #expect(try converse(client, server, session) == 0, "round \(round)")
+            #expect(client.syncState == .live)
+            #expect(client.contents(of: map).count == server.maps["todos"]?.count)
+        }
+        // Another server, or the same after a restart, does not know the cursor: the walk finds everything.
+        client.disconnect()
+        server.disconnect(session)
+        server.merge(.server(7, 200), "todos", "k7")
+        server.restore(to: server.maps)
+        client.reconnect()
+        #expect(try converse(client, server, server.connect()) > 0)
+        #expect(client.value("k7", in: map) == 7)
+    }
+
+    @Test func `a cursor is given back only if the root that came with it was ours too`() throws {
+        func root(_ hash: UInt32, _ cursor: ByteString?) -> ServerMessage {
+            .syncRoot(SyncRoot(mapName: "todos", rootHash: hash, timestamp: .server(0), syncCursor: cursor))
+        }
+        func cursor(_ client: TestClient) -> ByteString? {
+            client.receive(.resync(mapName: "todos"))
+            for case .syncStart(let start) in client.takeSent() { return start.syncCursor }
+            return "nothing was asked"
+        }
+        let (client, map) = try live()
+        #expect(cursor(client) == nil)
+        client.receive(root(0, "first"))
+        #expect(cursor(client) == "first")
+        client.receive(root(5, "second"))
+        client.receive(leaf(.root, []))
+        #expect(cursor(client) == "first", "the walk ended unequal")
+        client.receive(root(0, ByteString(Array(repeating: 97, count: ReplicaLimits.cursorBytesMax + 1))))
+        #expect(cursor(client) == "first", "too long to keep")
+        client.receive(.syncResetRequired(mapName: "todos", reason: "horizon"))
+        #expect(client.takeSent().syncedMaps == ["todos"])
+        client.receive(root(client.state.merkleRoot(of: map), nil))
+        #expect(cursor(client) == nil, "a map that starts anew")
     }
 
     /// Lets both talk until there is nothing to say; returns how many paths were asked for.

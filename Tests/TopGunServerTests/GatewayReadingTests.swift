@@ -107,13 +107,13 @@ import TopGunWire
 
     @Test func `a client with features learns who it speaks to`() {
         let server = server()
-        let client = server.connect(hello: .hello([.results, .delta, .seq]))
+        let client = server.connect(hello: .hello([.results, .delta, .seq, .locks]))
         guard case .deviceAcknowledged(let greeting) = client.received().first else {
             Issue.record("no greeting")
             return
         }
         #expect(greeting.protocolVersion == 3)
-        #expect(greeting.server?.features == [.results, .seq])
+        #expect(greeting.server?.features == [.results, .delta, .seq])
         #expect(greeting.server?.restoreEpoch == 0)
         #expect(greeting.server.map { abs($0.serverTime - server.clock.wallMillis()) < 1_000 } == true)
     }

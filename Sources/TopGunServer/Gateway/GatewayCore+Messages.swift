@@ -57,7 +57,8 @@ extension GatewayCore {
     private func serve(_ message: ClientMessage, from shell: SessionShell) {
         switch message {
         case .syncStart(let request):
-            sync(shell, map: request.mapName, lastSyncMillis: request.lastSyncTimestamp ?? 0)
+            sync(
+                shell, map: request.mapName, lastSyncMillis: request.lastSyncTimestamp ?? 0, cursor: request.syncCursor)
         case .merkleRequest(let request): walk(shell, map: request.mapName, path: request.path)
         case .querySubscribe(let request): openQuery(request, from: shell)
         case .queryUnsubscribe(let queryID): endQuery(shell, queryID)

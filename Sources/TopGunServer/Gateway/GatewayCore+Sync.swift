@@ -8,9 +8,10 @@ import TopGunWire
 //   SYNC_INIT ──► interest ──► leaves of all groups, added up ──► SYNC_RESP_ROOT
 //   MERKLE_REQ_BUCKET ──► small subtree, or a leaf: the records     large one: the hashes below
 //                         path "" of a client that has nothing: everything, as a `LeafStream`
+//   SYNC_INIT with a cursor ──► the leaves that changed since, as a `LeafStream` ──► SYNC_RESP_ROOT
 
 extension GatewayCore {
-    func sync(_ shell: SessionShell, map name: ByteString, lastSyncMillis: Int64) {
+    func sync(_ shell: SessionShell, map name: ByteString, lastSyncMillis: Int64, cursor: ByteString?) {
         guard mayRead(shell, name, request: "SYNC_INIT") else { return }
         guard takeInterest(shell, in: name) else {
             return sendError(
@@ -19,22 +20,52 @@ extension GatewayCore {
         }
         shell.synced.insert(name)
         if lastSyncMillis == 0 { shell.isEmptyHanded.insert(name) } else { shell.isEmptyHanded.remove(name) }
-        sendRoot(shell, of: name)
+        if shell.core.features.contains(.delta), let cursor,
+            let since = SyncCursor(cursor, incarnation: terms.incarnation, loops: crew.count)
+        {
+            sendChanges(shell, of: name, since: since)
+        } else {
+            sendRoot(shell, of: name)
+        }
+    }
+
+    /// Sends what changed since, then the root; the root alone if that is not known any more: a client whose own then
+    /// differs walks the tree, so a change that is not told is not missed either.
+    private func sendChanges(_ shell: SessionShell, of name: ByteString, since: SyncCursor) {
+        guard let nameSpace = shell.identity?.nameSpace else { return }
+        let id = shell.id
+        gather { group, reply in
+            group.withLeaves(of: name, in: nameSpace) { _ in
+                reply(group.changes(of: name, in: nameSpace, since: since.marks[group.index]))
+            }
+        } then: { [self] (parts: [GroupCore.Changes]) in
+            guard let shell = self.shell(id) else { return }
+            guard !parts.contains(.unknown), parts.contains(.some) else { return sendRoot(shell, of: name) }
+            metrics.counts.deltasSent += 1
+            shell.streams.append(LeafStream(map: name, nameSpace: nameSpace, since: since))
+            advanceStreams(shell)
+            flush()
+        }
     }
 
     /// Sends the root of a map, asked for or not.
     func sendRoot(_ shell: SessionShell, of name: ByteString) {
         guard let nameSpace = shell.identity?.nameSpace else { return }
         let id = shell.id
+        let hasCursors = shell.core.features.contains(.delta)
         gather { group, reply in
-            group.withLeaves(of: name, in: nameSpace) { tree in reply((tree, group.present())) }
-        } then: { [self] (parts: [(MerkleTree32, Timestamp)]) in
-            guard let shell = self.shell(id), let latest = parts.map(\.1).max() else { return }
+            group.withLeaves(of: name, in: nameSpace) { tree in
+                let mark = hasCursors ? group.mark(name, in: nameSpace) : .beginning
+                reply(RootPart(tree: tree, time: group.present(), mark: mark))
+            }
+        } then: { [self] (parts: [RootPart]) in
+            guard let shell = self.shell(id), let latest = parts.map(\.time).max() else { return }
             metrics.counts.merkleAnswers += 1
-            send(
-                shell,
-                .syncRoot(
-                    SyncRoot(mapName: name, rootHash: Self.compose(parts.map(\.0)).root, timestamp: latest)))
+            var root = SyncRoot(mapName: name, rootHash: Self.compose(parts.map(\.tree)).root, timestamp: latest)
+            if hasCursors {
+                root.syncCursor = SyncCursor(marks: parts.map(\.mark)).text(incarnation: terms.incarnation)
+            }
+            send(shell, .syncRoot(root))
             flush()
         }
     }
@@ -87,6 +118,13 @@ extension GatewayCore {
     }
 }
 
+private struct RootPart: Sendable {
+    var tree: MerkleTree32
+    var time: Timestamp
+    /// The moment at which the tree was as it is here.
+    var mark: LeafMark
+}
+
 private struct SubtreePart: Sendable {
     var tree: MerkleTree32
     var size: (records: Int, bytes: Int)
@@ -99,18 +137,26 @@ struct LeafStream {
     let map: ByteString
     let nameSpace: ByteString
     let path: MerklePath
-    /// Whether it is everything, for a client that had nothing.
+    /// Whether it is everything, for a client that had nothing, or everything that changed, for one that had all before:
+    /// the root follows, with which the client sees that it has it.
     let isWhole: Bool
+    /// The moment since which something must have changed in a leaf for it to be sent.
+    let since: SyncCursor?
     var nextLeaf: Int
     var nextLoop = 0
     /// Whether an answer is on its way.
     var isAsking = false
 
-    init(map: ByteString, nameSpace: ByteString, path: MerklePath, isWhole: Bool) {
+    init(map: ByteString, nameSpace: ByteString, since: SyncCursor) {
+        self.init(map: map, nameSpace: nameSpace, path: .root, isWhole: true, since: since)
+    }
+
+    init(map: ByteString, nameSpace: ByteString, path: MerklePath, isWhole: Bool, since: SyncCursor? = nil) {
         self.map = map
         self.nameSpace = nameSpace
         self.path = path
         self.isWhole = isWhole
+        self.since = since
         self.nextLeaf = path.leafRange.lowerBound
     }
 }
@@ -151,9 +197,11 @@ extension GatewayCore {
         }
         let isLast = stream.nextLoop == crew.count
         // The path asked for is answered once and last, if need be with nothing: a client takes that as the end of the
-        // answer. The messages before it carry a path that nobody waits for.
-        if part.count > 0 || isLast {
-            let path = isLast ? stream.path : stream.path == .root ? MerklePath(leaf: 0) : .root
+        // answer. The messages before it carry a path that nobody waits for, and so do those that nobody asked for.
+        if part.count > 0 || isLast && stream.since == nil {
+            let path =
+                isLast && stream.since == nil
+                ? stream.path : stream.path == .root ? MerklePath(leaf: 0) : .root
             scratch.removeAll()
             stream.map.bytes.withUnsafeBytes { map in
                 ServerFrame.leafHead(map: map, path: path, count: part.count, into: scratch)
@@ -192,6 +240,24 @@ extension GroupCore {
         }
     }
 
+    /// The present moment of a map.
+    func mark(_ name: ByteString, in nameSpace: ByteString) -> LeafMark {
+        state.existingMap(name, in: nameSpace).map { state.mark($0) } ?? .beginning
+    }
+
+    enum Changes: Sendable {
+        case none
+        case some
+        case unknown
+    }
+
+    /// Whether anything changed in a map since that moment; its leaves must be built.
+    func changes(of name: ByteString, in nameSpace: ByteString, since mark: LeafMark) -> Changes {
+        guard let map = state.existingMap(name, in: nameSpace) else { return mark == .beginning ? .none : .unknown }
+        guard state.knowsChanges(of: map, since: mark) else { return .unknown }
+        return state.nextLeaf(of: map, from: 0, changedSince: mark) == nil ? .none : .some
+    }
+
     func leafSize(of name: ByteString, in nameSpace: ByteString, at path: MerklePath) -> (records: Int, bytes: Int) {
         guard let map = state.existingMap(name, in: nameSpace) else { return (0, 0) }
         return state.leafSummary(of: map, at: path)
@@ -213,7 +279,11 @@ extension GroupCore {
         let sink = ByteSink(capacity: 16 * 1_024)
         let end = stream.path.leafRange.upperBound
         var leaf = stream.nextLeaf
-        while leaf < end, sink.count < Limits.leafBytesMax {
+        while sink.count < Limits.leafBytesMax {
+            if let since = stream.since {
+                leaf = state.nextLeaf(of: map, from: leaf, changedSince: since.marks[index]) ?? end
+            }
+            guard leaf < end else { break }
             state.forEachRecord(in: map, at: MerklePath(leaf: leaf)) { record in
                 part.count += 1
                 ServerFrame.leafRecord(

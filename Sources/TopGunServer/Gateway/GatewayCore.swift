@@ -98,6 +98,8 @@ struct GatewayTerms: Sendable {
     var clusterID: ByteString
     var serverID: ByteString
     var restoreEpoch: Int64
+    /// A number that no other run of any node has.
+    var incarnation: UInt64
     var log: ServerLog
 }
 

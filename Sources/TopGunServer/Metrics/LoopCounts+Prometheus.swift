@@ -19,6 +19,7 @@ extension LoopCounts {
         ("events_dropped", "Changes not told to slow clients, which then resync.", \.eventsDropped),
         ("queries_answered", "First answers to queries.", \.queriesAnswered),
         ("merkle_answers", "Answers to synchronisation walks.", \.merkleAnswers),
+        ("deltas_sent", "Synchronisations that told what changed instead of a walk.", \.deltasSent),
         ("operations_received", "Operations that clients sent.", \.operationsReceived),
         ("operations_merged", "Operations that changed a record.", \.operationsMerged),
         ("operations_repeated", "Operations that were known already.", \.operationsRepeated),

@@ -24,6 +24,7 @@ package struct LoopCounts: Sendable, Hashable {
     package var eventsDropped = 0
     package var queriesAnswered = 0
     package var merkleAnswers = 0
+    package var deltasSent = 0
 
     // Operations.
     package var operationsReceived = 0

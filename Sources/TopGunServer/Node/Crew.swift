@@ -13,7 +13,7 @@ struct Crew {
     private let gatewayDoors: [LoopBound<GatewayCore>]
 
     /// The extensions of protocol.md 16 that this server has.
-    static let features: FeatureSet = [.results, .levels, .clock, .seq, .binary, .flow]
+    static let features: FeatureSet = [.results, .levels, .clock, .delta, .seq, .binary, .flow]
 
     init(context: NodeContext, options: NodeOptions, recovered: RecoveredNode, log: WriteAheadLog) {
         let loops = context.environment.spawner.loops
@@ -75,6 +75,7 @@ struct Crew {
             tokens: context.tokens, spawner: context.environment.spawner, entropy: context.environment.entropy,
             devices: DeviceMemory(),
             devicesPerLoopMax: options.devicesPerLoopMax, clusterID: identity.clusterID, serverID: identity.nodeID,
-            restoreEpoch: Int64(clamping: identity.restoreEpoch), log: context.log)
+            restoreEpoch: Int64(clamping: identity.restoreEpoch), incarnation: context.environment.entropy.next(),
+            log: context.log)
     }
 }

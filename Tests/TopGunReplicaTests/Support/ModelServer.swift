@@ -9,7 +9,7 @@ import TopGunWire
 final class ModelServer {
     var maps: [ByteString: [ByteString: LWWRecord]] = [:]
     var wallMillis: Int64
-    var features: FeatureSet = [.results, .levels, .clock, .seq, .pull, .binary, .flow]
+    var features: FeatureSet = [.results, .levels, .clock, .delta, .seq, .pull, .binary, .flow]
     var restoreEpoch: Int64 = 1
     /// What an operation is answered with instead of being merged.
     var refuse: (ClientOperation) -> Refusal? = { _ in nil }
@@ -19,6 +19,9 @@ final class ModelServer {
     var leafItems = 3
     /// How often a value changed the state; 0 for one that only ever arrived too late.
     private(set) var effects: [Payload: Int] = [:]
+    /// When each key last changed, for clients that come back with a cursor.
+    private var changed: [ByteString: [ByteString: Int]] = [:]
+    private var changes = 0
     private var trees: [ByteString: MerkleTree32] = [:]
     private var sessions: [Int: Session] = [:]
     private var lastSession = 0
@@ -82,6 +85,7 @@ final class ModelServer {
         case .operations(let batch): apply(batch, session)
         case .syncStart(let start):
             sessions[session]?.interests.insert(start.mapName)
+            sendChanges(start, session)
             sendRoot(start.mapName, session)
         case .merkleRequest(let request): answer(request, session)
         case .merklePush(let push): for keyed in push.records { merge(keyed.record, push.mapName, keyed.key) }
@@ -111,7 +115,24 @@ final class ModelServer {
     }
 
     private func sendRoot(_ map: ByteString, _ session: Int) {
-        send(.syncRoot(SyncRoot(mapName: map, rootHash: tree(map).root, timestamp: stamp())), to: session)
+        var root = SyncRoot(mapName: map, rootHash: tree(map).root, timestamp: stamp())
+        if hasDelta(session) { root.syncCursor = ByteString("\(restoreEpoch).\(changes)") }
+        send(.syncRoot(root), to: session)
+    }
+
+    private func hasDelta(_ session: Int) -> Bool { sessions[session]?.features.contains(.delta) ?? false }
+
+    /// What changed since the cursor, if it is one of this state.
+    private func sendChanges(_ start: SyncStart, _ session: Int) {
+        guard hasDelta(session), let parts = start.syncCursor?.string.split(separator: "."), parts.count == 2,
+            parts[0] == "\(restoreEpoch)", let since = Int(parts[1])
+        else { return }
+        let keys = (changed[start.mapName] ?? [:]).filter { $0.value > since }.keys.sorted()
+        let records = keys.compactMap { key in
+            maps[start.mapName]?[key].map { KeyedRecord(key: key, record: $0) }
+        }
+        guard !records.isEmpty else { return }
+        send(.syncLeaf(SyncLeaf(mapName: start.mapName, path: MerklePath(leaf: 0), records: records)), to: session)
     }
 
     private func answer(_ request: MapPath, _ session: Int) {
@@ -181,6 +202,8 @@ final class ModelServer {
         if let old = maps[map]?[key] { trees[map]?.remove(item: old.merkleItem(key: key), keyHash: hash) }
         trees[map, default: MerkleTree32()].add(item: record.merkleItem(key: key), keyHash: hash)
         maps[map, default: [:]][key] = record
+        changes += 1
+        changed[map, default: [:]][key] = changes
         effects[record.value, default: 0] += 1
         for session in sessions.keys.sorted() {
             if sessions[session]?.interests.contains(map) ?? false { tell(record, map, key, to: session) }

@@ -253,7 +253,7 @@ final class StoreBox {
 extension ServerIdentity {
     static func test(
         clusterID: ByteString = "cluster-1", restoreEpoch: Int64 = 1, serverTime: Int64 = 1_700_000_000_000,
-        features: FeatureSet = [.results, .levels, .clock, .seq, .pull, .binary, .flow]
+        features: FeatureSet = [.results, .levels, .clock, .delta, .seq, .pull, .binary, .flow]
     ) -> ServerIdentity {
         ServerIdentity(
             features: features, clusterID: clusterID, serverID: "srv-1", restoreEpoch: restoreEpoch,
