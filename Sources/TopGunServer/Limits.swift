@@ -88,6 +88,11 @@ enum Limits {
     /// How long after its first write or query an official client that has not asked for a map's root is sent one.
     static let unaskedRootDelayMillis: Int64 = 1_000
 
+    /// Paths that one connection is asked for; the walk of its next one finds what is left.
+    static let pullsPerSessionMax = 4_096
+    /// How long after a client gave what it was asked for it is sent the root that came of it.
+    static let rootAfterPushMillis: Int64 = 1_000
+
     // MARK: Slow readers
 
     /// Bytes queued for a connection above which events are dropped: `RESYNC` follows, or the connection is closed.

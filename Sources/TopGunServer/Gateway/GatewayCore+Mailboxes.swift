@@ -55,6 +55,7 @@ extension GatewayCore {
         nextSplitFrame += 1
         let now = nowMillis
         let split = SplitFrame(session: shell.id, count: frame.end - frame.first, nowMillis: now)
+        split.isPush = frame.isPush
         var shortest = Limits.concernTimeoutMillis
         for operation in operations[frame.first..<frame.end] {
             split.ids.append(operation.id)
@@ -93,7 +94,7 @@ extension GatewayCore {
                     }
                     index += 1
                 }
-                if !answers.isEmpty {
+                if !answers.isEmpty, !frames[number].isPush {
                     acknowledge(shell)
                     if frames[number].hasTimeouts { noteTimeouts(frames[number], shell) }
                 }
@@ -174,7 +175,7 @@ extension GatewayCore {
         guard let split = splitFrames[token], split.outcomes[position] == nil else { return }
         split.outcomes[position] = outcome
         split.unknown -= 1
-        guard split.unknown == 0, let shell = shell(split.session) else { return }
+        guard split.unknown == 0, !split.isPush, let shell = shell(split.session) else { return }
         load(split)
         acknowledge(shell, .known)
     }
@@ -184,7 +185,7 @@ extension GatewayCore {
         split.unstored -= 1
         guard split.unstored == 0 else { return }
         splitFrames[token] = nil
-        guard let shell = shell(split.session) else { return }
+        guard !split.isPush, let shell = shell(split.session) else { return }
         load(split)
         acknowledge(shell, .stored)
     }

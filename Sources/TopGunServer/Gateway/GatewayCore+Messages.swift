@@ -32,6 +32,7 @@ extension GatewayCore {
         if case .batch(let batch) = message { return unpack(batch, from: shell) }
         submit(shell)
         guard !shell.isClosing else { return 1 }
+        if case .merklePush(let push) = message { return take(push, from: shell) }
         serve(message, from: shell)
         return 1
     }
@@ -71,7 +72,6 @@ extension GatewayCore {
         case .orMapMerkleRequest(let request): missing(shell, "ORMAP_MERKLE_REQ_BUCKET", map: request.mapName)
         case .orMapDifferenceRequest(let map, _): missing(shell, "ORMAP_DIFF_REQUEST", map: map)
         case .orMapPushDifference(let entries): missing(shell, "ORMAP_PUSH_DIFF", map: entries.mapName)
-        case .merklePush(let leaf): missing(shell, "MERKLE_PUSH", map: leaf.mapName)
         case .topicSubscribe: missing(shell, "TOPIC_SUB")
         case .topicPublish: missing(shell, "TOPIC_PUB")
         case .counterRequest: missing(shell, "COUNTER_REQUEST")

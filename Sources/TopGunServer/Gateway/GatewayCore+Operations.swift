@@ -87,7 +87,7 @@ extension GatewayCore {
                     count(outcomes[index])
                     answers.append(OperationAnswer(operations[index], outcomes[index]))
                 }
-                acknowledge(shell)
+                if !frame.isPush { acknowledge(shell) }
                 if frame.hasTimeouts { noteTimeouts(frame, shell) }
             }
             for index in operations.indices where outcomes[index].needsAttention {

@@ -98,11 +98,14 @@ extension GatewayCore {
             let isSmall = records <= Limits.leafAtOnceRecordsMax && bytes <= Limits.leafAtOnceBytesMax
             let wantsAll = path == .root && shell.isEmptyHanded.remove(name) != nil
             if path.isLeaf || isSmall || wantsAll {
+                // First, so that the client does not give back what we are about to tell it.
+                if !wantsAll { pull(shell, name, below: path) }
                 shell.streams.append(LeafStream(map: name, nameSpace: nameSpace, path: path, isWhole: wantsAll))
                 advanceStreams(shell)
             } else {
                 let hashes = Self.compose(parts.map(\.tree)).buckets(at: path)
-                let buckets = hashes.enumerated().filter { $0.element != 0 }.map {
+                let tellsEmpty = pulls(from: shell)
+                let buckets = hashes.enumerated().filter { $0.element != 0 || tellsEmpty }.map {
                     SyncBuckets.Bucket(digit: UInt8($0.offset), hash: $0.element)
                 }
                 send(shell, .syncBuckets(SyncBuckets(mapName: name, path: path, buckets: buckets)))

@@ -7,6 +7,8 @@ struct OperationFrame {
     var end: Int
     /// Whether any of them has a time limit of its own.
     var hasTimeouts = false
+    /// Whether they are records that a client was asked for: merged like writes, and not answered.
+    var isPush = false
 }
 
 /// An operation frame whose operations belong to partitions of several loops: answered when all of them have.
@@ -19,6 +21,7 @@ final class SplitFrame {
     var unknown: Int
     var unstored: Int
     var wasAnsweredEarly = false
+    var isPush = false
     /// When it came, by the monotonic clock; up to which age its client was told that it is late; and the time limits of
     /// operations that do not have the usual one.
     let sinceMillis: Int64

@@ -1,5 +1,6 @@
 import TopGunEnvironment
 import TopGunModel
+import TopGunWire
 
 /// One client connection as its gateway keeps it: the session's core, its socket, and what is owed to it.
 ///
@@ -31,6 +32,10 @@ final class SessionShell {
     var resets: Set<ByteString> = []
     /// Features it asked for that this server does not have, and was told so.
     var toldMissing: Set<ByteString> = []
+
+    /// Paths whose records it was asked for, and maps whose root it is going to be sent for what it gave.
+    var pulled: Set<MapPath> = []
+    var rootsDue: Set<ByteString> = []
 
     var queries: [ByteString: LiveQuery] = [:]
     var streams: [LeafStream] = []

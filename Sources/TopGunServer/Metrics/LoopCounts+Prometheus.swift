@@ -20,6 +20,7 @@ extension LoopCounts {
         ("queries_answered", "First answers to queries.", \.queriesAnswered),
         ("merkle_answers", "Answers to synchronisation walks.", \.merkleAnswers),
         ("deltas_sent", "Synchronisations that told what changed instead of a walk.", \.deltasSent),
+        ("records_pulled", "Records that only clients had after a restore.", \.recordsPulled),
         ("operations_received", "Operations that clients sent.", \.operationsReceived),
         ("operations_merged", "Operations that changed a record.", \.operationsMerged),
         ("operations_repeated", "Operations that were known already.", \.operationsRepeated),

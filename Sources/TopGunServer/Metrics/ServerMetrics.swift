@@ -25,6 +25,7 @@ package struct LoopCounts: Sendable, Hashable {
     package var queriesAnswered = 0
     package var merkleAnswers = 0
     package var deltasSent = 0
+    package var recordsPulled = 0
 
     // Operations.
     package var operationsReceived = 0

@@ -138,6 +138,7 @@ final class ModelServer {
     private func answer(_ request: MapPath, _ session: Int) {
         let tree = tree(request.mapName)
         if request.path.isLeaf || tree.count(at: request.path) <= leafItems {
+            if pulls(session) { send(.merklePull(request), to: session) }
             let records = (maps[request.mapName] ?? [:]).filter { request.path.contains(keyHash: KeyHash.of($0.key)) }
                 .sorted { $0.key < $1.key }.map { KeyedRecord(key: $0.key, record: $0.value) }
             // In two halves, as a server may do.
@@ -148,10 +149,15 @@ final class ModelServer {
             }
             return
         }
-        let buckets = tree.buckets(at: request.path).enumerated().filter { $0.element != 0 }
+        let buckets = tree.buckets(at: request.path).enumerated().filter { $0.element != 0 || pulls(session) }
             .map { SyncBuckets.Bucket(digit: UInt8($0.offset), hash: $0.element) }
         send(
             .syncBuckets(SyncBuckets(mapName: request.mapName, path: request.path, buckets: buckets)), to: session)
+    }
+
+    /// Whether it asks its clients for what it may have lost.
+    private func pulls(_ session: Int) -> Bool {
+        restoreEpoch > 1 && sessions[session]?.features.contains(.pull) ?? false
     }
 
     private func apply(_ batch: OperationBatch, _ session: Int) {
