@@ -29,6 +29,8 @@ struct Link: Sendable {
     var connection: UInt32 = 0
     /// What both ends of this connection know.
     var features: FeatureSet = []
+    /// What the 128-bit hashes are keyed by, where both ends know them.
+    var hashKey: SipHash128.Key?
     var wasAuthSent = false
     var wasAcknowledged = false
     var nextPingMillis: Int64 = 0
@@ -54,6 +56,7 @@ struct Link: Sendable {
     mutating func begin() {
         connection &+= 1
         features = []
+        hashKey = nil
         wasAuthSent = false
         wasAcknowledged = false
         sentIDs = nil

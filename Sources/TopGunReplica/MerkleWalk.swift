@@ -23,6 +23,8 @@ struct MerkleWalk: Sendable {
     private(set) var rootMillis: Int64 = 0
     /// The root that is being compared with; `nil` if none came.
     private(set) var root: UInt32?
+    /// The content's root beside it, where the server told one.
+    private(set) var contentRoot: Digest128?
     /// The cursor that came with it.
     private(set) var cursor: ByteString?
     /// When the last answer came.
@@ -48,10 +50,12 @@ struct MerkleWalk: Sendable {
 
     /// The server told its root, asked or not; `isEqual` if it is ours.
     mutating func rootArrived(
-        _ root: UInt32, rootMillis: Int64, cursor: ByteString?, isEqual: Bool, steadyMillis: Int64
+        _ root: UInt32, content: Digest128?, rootMillis: Int64, cursor: ByteString?, isEqual: Bool,
+        steadyMillis: Int64
     ) {
         self = MerkleWalk()
         self.root = root
+        self.contentRoot = content
         self.cursor = cursor
         self.rootMillis = rootMillis
         progressMillis = steadyMillis

@@ -7,6 +7,8 @@ import TopGunModel
 struct RecordTable: Sendable {
     private(set) var entries: ContiguousArray<Entry> = []
     private(set) var tree = MerkleTree32()
+    /// The tree over the content, while a connection compares it.
+    private(set) var content: ContentTree?
     private var places: [ByteString: Int32] = [:]
 
     struct Entry: Sendable {
@@ -56,8 +58,32 @@ struct RecordTable: Sendable {
         let keyHash = entries[place].keyHash
         if let old = entries[place].record { tree.remove(item: old.merkleItem(key: key), keyHash: keyHash) }
         if let record { tree.add(item: record.merkleItem(key: key), keyHash: keyHash) }
+        // The key alone, not the tree: a second reference to it would have it copied with every change.
+        if let secret = content?.key {
+            if let old = entries[place].record {
+                content?.remove(ContentTree.digest(of: old, key: key, under: secret), keyHash: keyHash)
+            }
+            if let record {
+                content?.add(ContentTree.digest(of: record, key: key, under: secret), keyHash: keyHash)
+            }
+        }
         entries[place].record = record
         entries[place].isOwn = isOwn
+    }
+
+    /// Keeps the content tree under that key from now on; without one, none.
+    mutating func keepContent(under secret: SipHash128.Key?) {
+        guard let secret else {
+            content = nil
+            return
+        }
+        guard content?.key != secret else { return }
+        var made = ContentTree(key: secret)
+        for entry in entries {
+            guard let record = entry.record else { continue }
+            made.add(made.digest(of: record, key: entry.key), keyHash: entry.keyHash)
+        }
+        content = made
     }
 
     mutating func setUnsaved(_ unsaved: Unsaved, at place: Int) {

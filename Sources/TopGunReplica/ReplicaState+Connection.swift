@@ -4,8 +4,11 @@ import TopGunWire
 // Connecting, being recognised, staying connected (protocol.md 2).
 
 extension ReplicaState {
-    /// What this client can do beyond the official one.
-    static let features: FeatureSet = [.results, .levels, .clock, .delta, .seq, .pull, .binary, .flow]
+    /// What this client can do beyond the official one, and uses on this connection. Comparing content costs the server a
+    /// hash of every record, so it is done once in a run and not with every reconnect.
+    var features: FeatureSet { wasContentCompared ? Self.everydayFeatures : Self.everydayFeatures.union(.hash128) }
+
+    private static let everydayFeatures: FeatureSet = [.results, .levels, .clock, .delta, .seq, .pull, .binary, .flow]
 
     /// Whether the replica should be connected at all. Setting it again while waiting for the next attempt makes that
     /// attempt at once, which is what to do when the device gets its network back.
@@ -47,7 +50,7 @@ extension ReplicaState {
                 .deviceHello(
                     DeviceHello(
                         deviceToken: identity.deviceToken?.string, protocolVersion: FeatureSet.protocolVersion,
-                        features: Self.features)))
+                        features: features)))
         }
     }
 
@@ -102,7 +105,7 @@ extension ReplicaState {
             .authenticate(
                 Authentication(
                     token: token, protocolVersion: FeatureSet.protocolVersion,
-                    deviceToken: identity.deviceToken?.string, features: Self.features)))
+                    deviceToken: identity.deviceToken?.string, features: features)))
     }
 }
 
@@ -184,7 +187,8 @@ extension ReplicaState {
         if let deviceID = greeting.deviceID { known.deviceID = ByteString(deviceID) }
         if let deviceToken = greeting.deviceToken { known.deviceToken = ByteString(deviceToken) }
         if let server = greeting.server {
-            link.features = server.features.intersection(Self.features)
+            link.features = server.features.intersection(features)
+            link.hashKey = link.features.contains(.hash128) ? server.hashKey.flatMap { Self.hashKey($0) } : nil
             known.clusterID = server.clusterID
             noteServerTime(server.serverTime, at: now)
             if known.restoreEpoch == nil { known.restoreEpoch = server.restoreEpoch }
@@ -196,6 +200,10 @@ extension ReplicaState {
         if let server = greeting.server, let epoch = known.restoreEpoch, server.restoreEpoch > epoch {
             beginReoffer(epoch: server.restoreEpoch, at: now)
         }
+    }
+
+    private static func hashKey(_ bytes: [UInt8]) -> SipHash128.Key? {
+        bytes.withUnsafeBytes { SipHash128.Key(bytes: $0) }
     }
 
     private mutating func becomeReady(at now: ReplicaTime) {

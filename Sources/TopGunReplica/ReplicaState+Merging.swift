@@ -23,6 +23,12 @@ extension ReplicaState {
         _ record: LWWRecord, at ref: EntryRef, _ entry: RecordTable.Entry, isEvent: Bool, _ now: ReplicaTime
     ) {
         if let stored = entry.record, !record.replaces(stored, tie: .repeatChangesNothing) {
+            // One stamp with two contents: what the servers keep is what all come to have.
+            if !isEvent, stored.timestamp == record.timestamp, stored != record {
+                show(record, isOwn: false, at: ref, isLocal: false, now)
+                markUnsaved(ref, .remote)
+                return
+            }
             guard isEvent, stored.timestamp != record.timestamp, Self.isSameValue(stored, record) else { return }
             show(record, isOwn: entry.isOwn, at: ref, isLocal: false, now)
             markUnsaved(ref, .remote)

@@ -41,7 +41,10 @@ extension ReplicaState {
 
     /// The connection is gone; everything will be compared again on the next one.
     mutating func stopSyncs() {
-        for map in maps.indices { maps[map].walk = MerkleWalk() }
+        for map in maps.indices {
+            maps[map].walk = MerkleWalk()
+            maps[map].table.keepContent(under: nil)
+        }
         busyMaps.removeAll()
     }
 
@@ -63,7 +66,8 @@ extension ReplicaState {
         }
         if isListed { busyMaps.removeAll { $0 == map } }
         guard maps[map].walk.phase == .compared else { return }
-        if maps[map].walk.root == maps[map].table.tree.root {
+        if link.hashKey != nil, busyMaps.isEmpty, syncsDue.isEmpty { wasContentCompared = true }
+        if isAsServer(map) {
             maps[map].syncCursor = maps[map].walk.cursor ?? maps[map].syncCursor
             if maps[map].walk.rootMillis > maps[map].lastSyncMillis {
                 // Written after the records it stands for (promises.md C03).
@@ -94,22 +98,65 @@ extension ReplicaState {
 
     mutating func rootArrived(_ message: SyncRoot, at now: ReplicaTime) {
         guard let map = syncedMap(message.mapName) else { return }
+        let content = message.rootHash128.flatMap { Self.digest($0) }
+        if content != nil { maps[map].table.keepContent(under: link.hashKey) }
         maps[map].walk.rootArrived(
-            message.rootHash, rootMillis: message.timestamp.millis,
+            message.rootHash, content: link.hashKey == nil ? nil : content, rootMillis: message.timestamp.millis,
             cursor: message.syncCursor.flatMap { $0.count <= ReplicaLimits.cursorBytesMax ? $0 : nil },
-            isEqual: message.rootHash == maps[map].table.tree.root, steadyMillis: now.steadyMillis)
+            isEqual: isEqual(map, message.rootHash, link.hashKey == nil ? nil : content), steadyMillis: now.steadyMillis
+        )
         noteWalk(map, at: now)
+    }
+
+    /// Whether a map is what a root says; the content decides, where it was told.
+    private func isEqual(_ map: Int, _ root: UInt32, _ content: Digest128?) -> Bool {
+        if let content, let own = maps[map].table.content { return own.root == content }
+        return maps[map].table.tree.root == root
+    }
+
+    /// Whether a map is what the root of its walk says.
+    private func isAsServer(_ map: Int) -> Bool {
+        guard let root = maps[map].walk.root else { return false }
+        return isEqual(map, root, maps[map].walk.contentRoot)
+    }
+
+    private static func digest(_ bytes: [UInt8]) -> Digest128? {
+        bytes.withUnsafeBytes { Digest128(bytes: $0) }
+    }
+
+    /// The children of a node that are not as the server says, by content where it says so.
+    private func differing(_ map: Int, _ message: SyncBuckets) -> [MerklePath] {
+        var theirs = [UInt32?](repeating: nil, count: 16)
+        for bucket in message.buckets where bucket.digit < 16 { theirs[Int(bucket.digit)] = bucket.hash }
+        var contents: [Digest128]?
+        if let told = message.buckets128, maps[map].table.content != nil {
+            var digests = [Digest128](repeating: .zero, count: 16)
+            for bucket in told where bucket.digit < 16 {
+                digests[Int(bucket.digit)] = Self.digest(bucket.hash) ?? .zero
+                theirs[Int(bucket.digit)] = theirs[Int(bucket.digit)] ?? 0
+            }
+            contents = digests
+        }
+        var paths: [MerklePath] = []
+        for digit in 0..<16 {
+            guard let hash = theirs[digit] else { continue }
+            let child = message.path.child(digit)
+            let isEqual =
+                if let contents, let own = maps[map].table.content {
+                    own.digest(at: child) == contents[digit]
+                } else {
+                    maps[map].table.tree.hash(at: child) == hash
+                }
+            if !isEqual { paths.append(child) }
+        }
+        return paths
     }
 
     mutating func bucketsArrived(_ message: SyncBuckets, at now: ReplicaTime) {
         guard let map = syncedMap(message.mapName) else { return }
         guard !message.path.isLeaf else { return fault(.outOfPlace) }
-        var differing: [MerklePath] = []
-        for bucket in message.buckets where bucket.digit < 16 {
-            let child = message.path.child(Int(bucket.digit))
-            if maps[map].table.tree.hash(at: child) != bucket.hash { differing.append(child) }
-        }
-        maps[map].walk.bucketsArrived(at: message.path, differing: differing, steadyMillis: now.steadyMillis)
+        maps[map].walk.bucketsArrived(
+            at: message.path, differing: differing(map, message), steadyMillis: now.steadyMillis)
         noteWalk(map, at: now)
     }
 

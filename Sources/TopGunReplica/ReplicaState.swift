@@ -63,6 +63,8 @@ package struct ReplicaState: ~Copyable, Sendable {
     var isRestampWanted = false
     /// They do because our clock was ahead, so it starts anew from the servers'.
     var isClockAhead = false
+    /// Whether the open maps were compared with the servers to the last byte in this run.
+    var wasContentCompared = false
     /// Maps to be compared with the servers.
     var syncsDue: [Int] = []
     /// Maps that are being compared.

@@ -88,6 +88,14 @@ enum Limits {
     /// How long after its first write or query an official client that has not asked for a map's root is sent one.
     static let unaskedRootDelayMillis: Int64 = 1_000
 
+    /// Bytes of a map on one loop up to which it is hashed anew for a connection with `hash128`; a larger one is compared
+    /// by its 32-bit hashes.
+    static let contentBytesMax = 4 * 1_024 * 1_024
+    /// Bytes that are hashed in one turn of a loop, and maps whose hashes a loop keeps for connections.
+    static let hashedBytesPerTurn = 256 * 1_024
+    static let contentsKeptMax = 16
+    /// Hashing so many records counts as one operation against a connection's rate.
+    static let hashedRecordsPerToken = 4
     /// Paths that one connection is asked for; the walk of its next one finds what is left.
     static let pullsPerSessionMax = 4_096
     /// How long after a client gave what it was asked for it is sent the root that came of it.

@@ -33,6 +33,13 @@ import TopGunWire
         try world.run(steps: 300)
     }
 
+    @Test(arguments: 0..<20) func `maps compared by content converge as well`(seed: Int) throws {
+        var world = try SimulatedWorld(
+            seed: UInt64(6000 + seed),
+            features: [.results, .levels, .clock, .hash128, .delta, .seq, .pull, .binary, .flow])
+        try world.run(steps: 300)
+    }
+
     @Test(arguments: 0..<20) func `what changed is walked for where the server does not tell it`(seed: Int) throws {
         var world = try SimulatedWorld(
             seed: UInt64(5000 + seed), features: [.results, .levels, .clock, .seq, .pull, .binary, .flow])

@@ -28,12 +28,16 @@ extension GatewayCore {
         _ shell: SessionShell, userID: String?, isAnnounced: Bool, lastSeen: UInt64
     ) -> Greeting {
         guard isAnnounced else { return Greeting(userID: userID) }
+        if shell.core.features.contains(.hash128), shell.hashKey == nil {
+            shell.hashKey = SipHash128.Key(low: terms.entropy.next(), high: terms.entropy.next())
+        }
         return Greeting(
             protocolVersion: FeatureSet.protocolVersion, userID: userID,
             server: ServerIdentity(
                 features: shell.core.features, clusterID: terms.clusterID, serverID: terms.serverID,
                 restoreEpoch: terms.restoreEpoch, serverTime: clock.wallMillis(),
-                connectionID: ByteString(String(shell.id.number)), lastSeenOperationID: lastSeen))
+                connectionID: ByteString(String(shell.id.number)), lastSeenOperationID: lastSeen,
+                hashKey: shell.hashKey?.bytes))
     }
 
     /// Asks the verifier; the verdict comes back on this loop, if the connection is still there.

@@ -53,15 +53,21 @@ extension GatewayCore {
         guard let nameSpace = shell.identity?.nameSpace else { return }
         let id = shell.id
         let hasCursors = shell.core.features.contains(.delta)
+        // Who has nothing is sent everything first, and hears then what it comes to.
+        let key = shell.isEmptyHanded.contains(name) ? nil : contentKey(of: shell)
         gather { group, reply in
-            group.withLeaves(of: name, in: nameSpace) { tree in
+            group.withTrees(of: name, in: nameSpace, under: key) { tree, content in
                 let mark = hasCursors ? group.mark(name, in: nameSpace) : .beginning
-                reply(RootPart(tree: tree, time: group.present(), mark: mark))
+                reply(
+                    RootPart(
+                        tree: tree, time: group.present(), mark: mark,
+                        content: ContentPart(content, hasMap: group.hasMap(name, in: nameSpace)) { [$0.root] }))
             }
         } then: { [self] (parts: [RootPart]) in
             guard let shell = self.shell(id), let latest = parts.map(\.time).max() else { return }
             metrics.counts.merkleAnswers += 1
             var root = SyncRoot(mapName: name, rootHash: Self.compose(parts.map(\.tree)).root, timestamp: latest)
+            if key != nil { root.rootHash128 = pay(shell, for: parts.map(\.content))?[0].bytes }
             if hasCursors {
                 root.syncCursor = SyncCursor(marks: parts.map(\.mark)).text(incarnation: terms.incarnation)
             }
@@ -86,13 +92,20 @@ extension GatewayCore {
             return
         }
         let id = shell.id
+        let key = path.isLeaf ? nil : contentKey(of: shell)
         gather { group, reply in
-            group.withLeaves(of: name, in: nameSpace) { tree in
-                reply(SubtreePart(tree: tree, size: group.leafSize(of: name, in: nameSpace, at: path)))
+            group.withTrees(of: name, in: nameSpace, under: key) { tree, content in
+                reply(
+                    SubtreePart(
+                        tree: tree, size: group.leafSize(of: name, in: nameSpace, at: path),
+                        content: ContentPart(content, hasMap: group.hasMap(name, in: nameSpace)) {
+                            $0.buckets(at: path)
+                        }))
             }
         } then: { [self] (parts: [SubtreePart]) in
             guard let shell = self.shell(id) else { return }
             metrics.counts.merkleAnswers += 1
+            let sums = pay(shell, for: parts.map(\.content))
             let records = parts.reduce(0) { $0 + $1.size.records }
             let bytes = parts.reduce(0) { $0 + $1.size.bytes }
             let isSmall = records <= Limits.leafAtOnceRecordsMax && bytes <= Limits.leafAtOnceBytesMax
@@ -108,7 +121,12 @@ extension GatewayCore {
                 let buckets = hashes.enumerated().filter { $0.element != 0 || tellsEmpty }.map {
                     SyncBuckets.Bucket(digit: UInt8($0.offset), hash: $0.element)
                 }
-                send(shell, .syncBuckets(SyncBuckets(mapName: name, path: path, buckets: buckets)))
+                let contents = sums?.enumerated().filter { $0.element != .zero }.map {
+                    SyncBuckets.Bucket128(digit: UInt8($0.offset), hash: $0.element.bytes)
+                }
+                send(
+                    shell,
+                    .syncBuckets(SyncBuckets(mapName: name, path: path, buckets: buckets, buckets128: contents)))
             }
             flush()
         }
@@ -126,11 +144,13 @@ private struct RootPart: Sendable {
     var time: Timestamp
     /// The moment at which the tree was as it is here.
     var mark: LeafMark
+    var content: ContentPart
 }
 
 private struct SubtreePart: Sendable {
     var tree: MerkleTree32
     var size: (records: Int, bytes: Int)
+    var content: ContentPart
 }
 
 // MARK: - Records

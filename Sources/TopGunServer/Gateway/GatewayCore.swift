@@ -132,6 +132,7 @@ extension GatewayCore {
         shell.isClosing = true
         shell.core.close()
         leave(shell)
+        forgetContents(of: shell)
         forget(shell)
         shells[id.slot] = nil
         freeSlots.append(id.slot)
@@ -187,12 +188,16 @@ extension GatewayCore {
         }
         submit(shell)
         flush()
-        let pause = shell.bucket.take(cost, nowNanos: nanos)
-        if pause > 0, !shell.isClosing {
-            metrics.counts.readingPaused += 1
-            shell.pause(.rate, true)
-            loop.schedule(afterMillis: pause) { [door] in door.value.shell(id)?.pause(.rate, false) }
-        }
+        charge(shell, cost, nowNanos: nanos)
+    }
+
+    /// Takes what something costs; a connection that owes is not read until it is paid.
+    func charge(_ shell: SessionShell, _ cost: Int, nowNanos: Int64) {
+        let pause = shell.bucket.take(cost, nowNanos: nowNanos)
+        guard pause > 0, !shell.isClosing else { return }
+        metrics.counts.readingPaused += 1
+        shell.pause(.rate, true)
+        loop.schedule(afterMillis: pause) { [door, id = shell.id] in door.value.shell(id)?.pause(.rate, false) }
     }
 
     /// One message, or one of a BATCH; returns what it costs.

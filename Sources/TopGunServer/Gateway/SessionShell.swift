@@ -16,6 +16,8 @@ final class SessionShell {
 
     /// The device that it is, once recognised; several connections may be one device.
     var deviceID: String?
+    /// What its 128-bit hashes are keyed by, once it was told.
+    var hashKey: SipHash128.Key?
     /// Ids that earlier connections of the device left undecided, if any, and those of them that this one decided.
     var openBefore: IDRanges?
     var decidedBefore = IDRanges()

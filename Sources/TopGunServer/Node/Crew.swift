@@ -13,7 +13,7 @@ struct Crew {
     private let gatewayDoors: [LoopBound<GatewayCore>]
 
     /// The extensions of protocol.md 16 that this server has.
-    static let features: FeatureSet = [.results, .levels, .clock, .delta, .seq, .pull, .binary, .flow]
+    static let features: FeatureSet = [.results, .levels, .clock, .delta, .seq, .pull, .hash128, .binary, .flow]
 
     init(context: NodeContext, options: NodeOptions, recovered: RecoveredNode, log: WriteAheadLog) {
         let loops = context.environment.spawner.loops

@@ -34,6 +34,8 @@ final class GroupCore {
     private var publishedChanges = 0
     private var publishedQueries = 0
     private var isTickScheduled = false
+    /// What was hashed for connections, those that asked last at the end.
+    var contents: [KeyedContent] = []
     /// When late acknowledgements are looked for next.
     var lookDueMillis: Int64 = .max
     private var spareSinks: [ByteSink] = []

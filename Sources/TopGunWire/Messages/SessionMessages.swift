@@ -106,10 +106,12 @@ package struct ServerIdentity: Hashable, Sendable {
     package var serverTime: Int64
     package var connectionID: ByteString?
     package var lastSeenOperationID: UInt64?
+    /// What the 128-bit hashes of this connection are keyed by, sixteen bytes.
+    package var hashKey: [UInt8]?
 
     package init(
         features: FeatureSet, clusterID: ByteString, serverID: ByteString, restoreEpoch: Int64, serverTime: Int64,
-        connectionID: ByteString? = nil, lastSeenOperationID: UInt64? = nil
+        connectionID: ByteString? = nil, lastSeenOperationID: UInt64? = nil, hashKey: [UInt8]? = nil
     ) {
         self.features = features
         self.clusterID = clusterID
@@ -118,6 +120,7 @@ package struct ServerIdentity: Hashable, Sendable {
         self.serverTime = serverTime
         self.connectionID = connectionID
         self.lastSeenOperationID = lastSeenOperationID
+        self.hashKey = hashKey
     }
 
     init(_ fields: Fields) throws(WireError) {
@@ -128,6 +131,7 @@ package struct ServerIdentity: Hashable, Sendable {
         serverTime = try fields.integer("serverTime")
         connectionID = try fields.optionalText("connectionId")
         lastSeenOperationID = try fields.optionalDecimal("lastSeenOpId")
+        hashKey = try fields.optionalBinary("hashKey")
     }
 
     func write(into map: inout FieldWriter) {
@@ -138,6 +142,7 @@ package struct ServerIdentity: Hashable, Sendable {
         map.integer("serverTime", serverTime)
         map.text("connectionId", connectionID)
         map.decimal("lastSeenOpId", lastSeenOperationID)
+        map.binary("hashKey", hashKey)
     }
 }
 

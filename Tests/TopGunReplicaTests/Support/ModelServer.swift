@@ -111,11 +111,27 @@ final class ModelServer {
                     protocolVersion: 3,
                     server: ServerIdentity(
                         features: common, clusterID: "cluster-1", serverID: "srv-1", restoreEpoch: restoreEpoch,
-                        serverTime: wallMillis))), to: session)
+                        serverTime: wallMillis,
+                        hashKey: common.contains(.hash128) ? Self.hashKey(session).bytes : nil))), to: session)
+    }
+
+    /// The content of a map under the key of a session.
+    private func content(_ map: ByteString, _ session: Int) -> ContentTree? {
+        guard sessions[session]?.features.contains(.hash128) ?? false else { return nil }
+        var content = ContentTree(key: Self.hashKey(session))
+        for (key, record) in maps[map] ?? [:] {
+            content.add(content.digest(of: record, key: key), keyHash: KeyHash.of(key))
+        }
+        return content
+    }
+
+    private static func hashKey(_ session: Int) -> SipHash128.Key {
+        SipHash128.Key(low: UInt64(session) &* 0x9e37_79b9_7f4a_7c15, high: 7)
     }
 
     private func sendRoot(_ map: ByteString, _ session: Int) {
         var root = SyncRoot(mapName: map, rootHash: tree(map).root, timestamp: stamp())
+        root.rootHash128 = content(map, session)?.root.bytes
         if hasDelta(session) { root.syncCursor = ByteString("\(restoreEpoch).\(changes)") }
         send(.syncRoot(root), to: session)
     }
@@ -151,8 +167,13 @@ final class ModelServer {
         }
         let buckets = tree.buckets(at: request.path).enumerated().filter { $0.element != 0 || pulls(session) }
             .map { SyncBuckets.Bucket(digit: UInt8($0.offset), hash: $0.element) }
+        let contents = content(request.mapName, session)?.buckets(at: request.path).enumerated()
+            .filter { $0.element != .zero }
+            .map { SyncBuckets.Bucket128(digit: UInt8($0.offset), hash: $0.element.bytes) }
         send(
-            .syncBuckets(SyncBuckets(mapName: request.mapName, path: request.path, buckets: buckets)), to: session)
+            .syncBuckets(
+                SyncBuckets(mapName: request.mapName, path: request.path, buckets: buckets, buckets128: contents)),
+            to: session)
     }
 
     /// Whether it asks its clients for what it may have lost.
