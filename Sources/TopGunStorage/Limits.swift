@@ -6,6 +6,12 @@ enum Limits {
     static let firstSegmentBytes = 4 << 20
     /// Retired segments kept for use as the next ones, as many as one round of checkpoints retires; more are deleted.
     static let spareSegments = 8
+    /// What is kept on disk for removals, so that they are taken while a full disk refuses writes; no larger than a
+    /// segment. Once it is used up removals are refused too, and it is filled first when there is room again.
+    static let removalReserveBytes = 4 << 20
+    /// The part of the reserve, one in so many, that is left for what was taken before the log could say that it is used
+    /// up.
+    static let removalMarginShare = 4
     /// Framed bytes that are written with one call; more groups are written with several calls before one sync.
     static let writeBytes = 4 << 20
     /// Zeros written ahead per call, and how many between two syncs, so that the log's own find a short queue at the

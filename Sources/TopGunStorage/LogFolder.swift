@@ -5,12 +5,14 @@ import TopGunEnvironment
 /// ```
 ///   segment-0000000000000007.log   a segment, or the next one, whose header is still blank
 ///   spare-0000000000000003.log     a retired segment, kept to be used again
-///   preparing.log                  the next segment while it is being filled with zeros
+///   reserve.log                    what is kept for removals on a full disk: zeros, a segment when it is needed
+///   preparing.log                  a segment or the reserve while it is being filled with zeros
 /// ```
 struct LogFolder: Sendable {
     let path: String
 
     var preparing: String { "\(path)/preparing.log" }
+    var reserve: String { "\(path)/reserve.log" }
 
     func segment(_ sequence: UInt64) -> String { "\(path)/\(Self.segmentName(sequence))" }
     func spare(_ sequence: UInt64) -> String { "\(path)/spare-\(Self.digits(sequence)).log" }

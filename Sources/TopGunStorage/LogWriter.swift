@@ -67,6 +67,7 @@ final class LogWriter: @unchecked Sendable {
 
     /// Takes the first segment, if the disk has room for one.
     func start() throws(StorageError) {
+        defer { noteRoom() }
         guard try takeSegment() else { return }
         if identity.logStart == .zero {
             let start = end
@@ -80,6 +81,7 @@ final class LogWriter: @unchecked Sendable {
         guard progress.isRunning else { return }
         waiting.append(contentsOf: groups)
         guard waitingIndex < waiting.count || hasUnwrittenBytes else { return }
+        defer { noteRoom() }
         progress.busySince.store(max(clock.monotonicNanos(), 1), ordering: .relaxed)
         do {
             if try process() { scheduleSeal() }
@@ -215,23 +217,23 @@ final class LogWriter: @unchecked Sendable {
 
     /// Moves on to the next segment; `false` if it is not ready.
     private func takeSegment() throws(StorageError) -> Bool {
-        guard let reserve = segments.takeReserve() else { return false }
+        guard let next = segments.takeNext() else { return false }
         let header = FileHeader(
             kind: .segment, incarnation: identity.incarnation, restoreEpoch: identity.restoreEpoch,
-            clockBound: clockBound, number: reserve.sequence, position: end, chain: chain,
+            clockBound: clockBound, number: next.sequence, position: end, chain: chain,
             clusterID: identity.clusterID, nodeID: identity.nodeID)
         let encoded = header.encoded()
         do {
-            try reserve.file.write(encoded, at: 0)
+            try next.file.write(encoded, at: 0)
         } catch  where error.code == .noSpace {
-            segments.giveBack(reserve)
+            segments.giveBack(next)
             waitForRoom()
             return false
         } catch {
             throw StorageError(error)
         }
         // Before any group: so a file with groups behind an unreadable header is known to be damaged.
-        try onDisk { () throws(DiskError) in try reserve.file.sync() }
+        try onDisk { () throws(DiskError) in try next.file.sync() }
         if let active {
             segments.retain(
                 RetainedSegment(
@@ -240,15 +242,31 @@ final class LogWriter: @unchecked Sendable {
             active.file.close()
         }
         active = ActiveSegment(
-            sequence: reserve.sequence, file: reserve.file, start: end,
-            capacity: Int(reserve.bytes) - FileHeader.bytes)
-        reserve.file.bypassCache()
+            sequence: next.sequence, file: next.file, start: end, capacity: Int(next.bytes) - FileHeader.bytes)
+        next.file.bypassCache()
         buffer.removeAll()
         buffer.append(encoded)
         bufferOffset = 0
-        nextSequence = reserve.sequence + 1
+        nextSequence = next.sequence + 1
         segments.prepare(nextSequence)
         return true
+    }
+
+    /// The segment thread made something ready, or found no room to.
+    func segmentsChanged() {
+        drain([])
+        noteRoom()
+    }
+
+    /// On a full disk: says whether there is still room for removals. Nothing may wait, or they would wait behind it.
+    private func noteRoom() {
+        switch progress.state {
+        case .open, .failed, .closed: return
+        case .full, .exhausted: break
+        }
+        let rest = active.map { max($0.capacity - (end - $0.start), 0) } ?? 0
+        let room = rest + segments.nextCapacity
+        progress.setExhausted(!isIdle || room < segments.reserveBytes / Limits.removalMarginShare)
     }
 
     private func waitForRoom() {
@@ -259,6 +277,7 @@ final class LogWriter: @unchecked Sendable {
             isRetryScheduled = false
             drain([])
             if isIdle { segments.clearFullIfReady() }
+            noteRoom()
         }
     }
 

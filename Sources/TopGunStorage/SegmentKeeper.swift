@@ -2,11 +2,13 @@ import Synchronization
 import TopGunEnvironment
 import TopGunModel
 
-/// The segment thread's part of the log: makes the next segment ready ahead of time and lets covered ones go.
+/// The segment thread's part of the log: makes the next segment ready ahead of time, keeps the reserve for removals, and
+/// lets covered segments go.
 ///
 /// ```
 ///   retired segment ──rename──> spare ──blank the header, rename──> next segment
 ///   new file, zeros, synced ──────────────────────rename──────────> next segment
+///                       └─────rename──> reserve ──no room, rename─> next segment, while the log is full
 /// ```
 ///
 /// Every rename is made durable before the next step, so that at any moment the segments on disk are a whole stretch of
@@ -20,18 +22,23 @@ final class SegmentKeeper: Sendable {
     private let state: Mutex<State>
 
     /// The next segment: on disk under its name, header blank.
-    struct Reserve: Sendable {
+    struct NextSegment: Sendable {
         var sequence: UInt64
         var file: any DiskFile
         var bytes: Int64
     }
 
     private struct State {
-        var reserve: Reserve?
+        var next: NextSegment?
+        /// The segment that is still to be made ready.
+        var wanted: (sequence: UInt64, bytes: Int)?
+        /// Whether the reserve is on disk under its own name.
+        var hasReserve = false
+        var isRetryScheduled = false
         /// Closed segments, oldest first.
         var retained: [RetainedSegment]
         var spares: [UInt64]
-        var onReady: (@Sendable () -> Void)?
+        var onChange: (@Sendable () -> Void)?
     }
 
     init(
@@ -45,78 +52,121 @@ final class SegmentKeeper: Sendable {
         state = Mutex(State(retained: recovered.segments, spares: recovered.spares))
     }
 
-    /// Called on the segment thread when a reserve became ready.
-    var onReady: (@Sendable () -> Void)? {
-        get { state.withLock { $0.onReady } }
-        set { state.withLock { $0.onReady = newValue } }
+    /// Called on the segment thread when a segment became ready or could not be made.
+    var onChange: (@Sendable () -> Void)? {
+        get { state.withLock { $0.onChange } }
+        set { state.withLock { $0.onChange = newValue } }
     }
+
+    var reserveBytes: Int { min(Limits.removalReserveBytes, segmentBytes) }
 
     // MARK: - The next segment
 
     /// Makes the first segment of this start; a full disk leaves the log without one for now.
     func start(firstBytes: Int, recovered: RecoveredLog) throws(StorageError) {
-        try makeReserve(recovered.nextSequence, bytes: firstBytes)
+        state.withLock { $0.wanted = (recovered.nextSequence, firstBytes) }
+        try makeReady()
     }
 
     func prepare(_ sequence: UInt64) {
         thread.execute { [self] in
-            do throws(StorageError) {
-                try makeReserve(sequence, bytes: segmentBytes)
-            } catch {
-                progress.fail(error)
-            }
+            state.withLock { $0.wanted = (sequence, segmentBytes) }
+            makeReadyOrFail()
         }
     }
 
-    var isReady: Bool { state.withLock { $0.reserve != nil } }
+    var isReady: Bool { state.withLock { $0.next != nil } }
 
-    func takeReserve() -> Reserve? {
+    /// Bytes for groups in the next segment, if it is there.
+    var nextCapacity: Int { state.withLock { $0.next.map { Int($0.bytes) - FileHeader.bytes } ?? 0 } }
+
+    func takeNext() -> NextSegment? {
         state.withLock { state in
-            defer { state.reserve = nil }
-            return state.reserve
+            defer { state.next = nil }
+            return state.next
         }
     }
 
-    func giveBack(_ reserve: Reserve) {
-        state.withLock { $0.reserve = reserve }
+    func giveBack(_ next: NextSegment) {
+        state.withLock { $0.next = next }
     }
 
     func clearFullIfReady() {
-        if isReady { progress.setFull(false) }
+        if state.withLock({ $0.next != nil && $0.hasReserve }) { progress.setFull(false) }
     }
 
-    private func makeReserve(_ sequence: UInt64, bytes: Int) throws(StorageError) {
+    private func makeReadyOrFail() {
+        do throws(StorageError) {
+            try makeReady()
+        } catch {
+            progress.fail(error)
+        }
+    }
+
+    /// Makes the reserve and the segment that is wanted. Without room for both the log is full, tries again later, and
+    /// goes on with what needs no room.
+    private func makeReady() throws(StorageError) {
         guard progress.isRunning else { return }
         do throws(DiskError) {
-            let reserve = try readyMade(sequence, bytes: bytes)
-            let onReady = state.withLock { state in
-                state.reserve = reserve
-                return state.onReady
-            }
+            try makeReserve()
+            try makeNext { (sequence, bytes) throws(DiskError) in try filled(sequence, bytes: bytes) }
             progress.setFull(false)
-            onReady?()
         } catch  where error.code == .noSpace {
             progress.setFull(true)
-            thread.schedule(afterMillis: Limits.fullDiskRetryMillis) { [self] in prepare(sequence) }
+            try makeDo()
+            scheduleRetry()
+        } catch {
+            throw StorageError(error)
+        }
+        onChange?()
+    }
+
+    private func makeDo() throws(StorageError) {
+        do throws(DiskError) {
+            try makeNext { (sequence, _) throws(DiskError) in try reserve(as: sequence) }
+        } catch  where error.code == .noSpace {
+            // Not even a name fits. The retry comes back to it.
+            return
         } catch {
             throw StorageError(error)
         }
     }
 
-    private func readyMade(_ sequence: UInt64, bytes: Int) throws(DiskError) -> Reserve {
-        if let reserve = try existing(sequence) { return reserve }
-        if let reserve = try recycled(as: sequence) { return reserve }
-        return try filled(sequence, bytes: bytes)
+    private func scheduleRetry() {
+        let isFirst = state.withLock { state in
+            defer { state.isRetryScheduled = true }
+            return !state.isRetryScheduled
+        }
+        guard isFirst else { return }
+        thread.schedule(afterMillis: Limits.fullDiskRetryMillis) { [self] in
+            state.withLock { $0.isRetryScheduled = false }
+            makeReadyOrFail()
+        }
+    }
+
+    /// Makes the segment that is wanted, if one is: from what is there, or else as `make` does.
+    private func makeNext(
+        else make: (UInt64, Int) throws(DiskError) -> NextSegment?
+    ) throws(DiskError) {
+        guard let wanted = state.withLock({ $0.wanted }) else { return }
+        var next = try existing(wanted.sequence)
+        if next == nil { next = try recycled(as: wanted.sequence) }
+        if next == nil { next = try make(wanted.sequence, wanted.bytes) }
+        guard let next else { return }
+        state.withLock { state in
+            state.next = next
+            state.wanted = nil
+        }
     }
 
     /// A segment that an earlier start made ready and did not use.
-    private func existing(_ sequence: UInt64) throws(DiskError) -> Reserve? {
+    private func existing(_ sequence: UInt64) throws(DiskError) -> NextSegment? {
         guard try directory.disk.exists(folder.segment(sequence)) else { return nil }
         let file = try directory.disk.open(folder.segment(sequence), .readWrite)
-        return Reserve(sequence: sequence, file: file, bytes: max(try file.size(), Int64(FileHeader.bytes)))
+        return NextSegment(sequence: sequence, file: file, bytes: max(try file.size(), Int64(FileHeader.bytes)))
     }
 
-    private func recycled(as sequence: UInt64) throws(DiskError) -> Reserve? {
+    private func recycled(as sequence: UInt64) throws(DiskError) -> NextSegment? {
         while let spare = state.withLock({ $0.spares.popLast() }) {
             let path = folder.spare(spare)
             let file = try directory.disk.open(path, .readWrite)
@@ -130,12 +180,18 @@ final class SegmentKeeper: Sendable {
             try file.sync()
             try directory.disk.rename(path, to: folder.segment(sequence))
             try directory.disk.syncDirectory(folder.path)
-            return Reserve(sequence: sequence, file: file, bytes: size)
+            return NextSegment(sequence: sequence, file: file, bytes: size)
         }
         return nil
     }
 
-    private func filled(_ sequence: UInt64, bytes: Int) throws(DiskError) -> Reserve {
+    private func filled(_ sequence: UInt64, bytes: Int) throws(DiskError) -> NextSegment {
+        let file = try fill(folder.segment(sequence), bytes: bytes)
+        return NextSegment(sequence: sequence, file: file, bytes: Int64(bytes))
+    }
+
+    /// Makes a file of zeros that appears under its name when it is whole.
+    private func fill(_ path: String, bytes: Int) throws(DiskError) -> any DiskFile {
         let disk = directory.disk
         try disk.removeIfThere(folder.preparing)
         let file = try disk.open(folder.preparing, .create)
@@ -156,13 +212,34 @@ final class SegmentKeeper: Sendable {
             try disk.removeIfThere(folder.preparing)
             throw error
         }
-        try disk.rename(folder.preparing, to: folder.segment(sequence))
+        try disk.rename(folder.preparing, to: path)
         try disk.syncDirectory(folder.path)
-        return Reserve(sequence: sequence, file: file, bytes: Int64(bytes))
+        return file
     }
 
     func close() {
-        takeReserve()?.file.close()
+        takeNext()?.file.close()
+    }
+
+    // MARK: - The reserve
+
+    private func makeReserve() throws(DiskError) {
+        guard !state.withLock({ $0.hasReserve }) else { return }
+        if try !directory.disk.exists(folder.reserve) {
+            try fill(folder.reserve, bytes: reserveBytes).close()
+        }
+        state.withLock { $0.hasReserve = true }
+    }
+
+    /// The reserve in the place of a segment that there is no room for.
+    private func reserve(as sequence: UInt64) throws(DiskError) -> NextSegment? {
+        guard state.withLock({ $0.hasReserve }) else { return nil }
+        let file = try directory.disk.open(folder.reserve, .readWrite)
+        let size = try file.size()
+        try directory.disk.rename(folder.reserve, to: folder.segment(sequence))
+        state.withLock { $0.hasReserve = false }
+        try directory.disk.syncDirectory(folder.path)
+        return NextSegment(sequence: sequence, file: file, bytes: max(size, Int64(FileHeader.bytes)))
     }
 
     // MARK: - Old segments
@@ -196,25 +273,30 @@ final class SegmentKeeper: Sendable {
                 identity.checkpointed.formUnion(coverage.partitions)
             }
             for segment in covered { try letGo(segment) }
+        } catch  where error.code == .noSpace {
+            thread.schedule(afterMillis: Limits.fullDiskRetryMillis) { [self] in retire(coverage) }
         } catch {
             progress.fail(error)
         }
     }
 
+    /// Comes back to a segment that it could not finish with.
     private func letGo(_ segment: RetainedSegment) throws(StorageError) {
         let disk = directory.disk
-        let isSpare = state.withLock { state in
-            state.retained.removeFirst()
-            return state.spares.count < Limits.spareSegments && segment.bytes >= Int64(segmentBytes)
+        let (path, spare) = (folder.segment(segment.sequence), folder.spare(segment.sequence))
+        let isWelcome = state.withLock { state in
+            state.spares.count < Limits.spareSegments && segment.bytes >= Int64(segmentBytes)
         }
-        try onDisk { () throws(DiskError) in
-            if isSpare {
-                try disk.rename(folder.segment(segment.sequence), to: folder.spare(segment.sequence))
-            } else {
-                try disk.remove(folder.segment(segment.sequence))
+        let isSpare = try onDisk { () throws(DiskError) in
+            if try disk.exists(path) {
+                if isWelcome { try disk.rename(path, to: spare) } else { try disk.remove(path) }
             }
             try disk.syncDirectory(folder.path)
+            return try disk.exists(spare)
         }
-        if isSpare { state.withLock { $0.spares.append(segment.sequence) } }
+        state.withLock { state in
+            state.retained.removeFirst()
+            if isSpare { state.spares.append(segment.sequence) }
+        }
     }
 }

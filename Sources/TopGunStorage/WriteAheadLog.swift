@@ -12,16 +12,19 @@ package import TopGunModel
 ///
 /// - Groups are written in the order they were appended. All that wait are written together and made durable by one
 ///   sync; then each completion runs on the loop that appended, in order, one job per loop.
-/// - The next segment is always made ready ahead. When the disk has no room for it the log is ``State/full``: refuse
-///   writes then. What was appended anyway still finds room in the current segment; beyond that it waits, durable and
-///   completed when there is room again.
+/// - The next segment is always made ready ahead, and a reserve beside it. When the disk has no room for either the log
+///   is ``State/full``: refuse writes then, but not removals. These, and what was appended anyway, still find room in
+///   the current segment and in the reserve; when that is used up too the log is ``State/exhausted``. What is appended
+///   even then waits, durable and completed when there is room again.
 /// - After an error of the disk nothing completes any more, ever. `onFailure` says so once; the process should end.
 /// - Nothing limits the queue: callers refuse writes as busy while ``queuedBytes`` is above ``LogLimits/queuedBytes``.
 package final class WriteAheadLog: Sendable {
     package enum State: UInt8, Sendable {
         case open
-        /// The disk is full: new writes should be refused until it is `.open` again.
+        /// The disk is full: writes should be refused until it is `.open` again; there is room for removals.
         case full
+        /// The disk is full, and so is the reserve: removals should be refused too.
+        case exhausted
         /// The disk failed; nothing is written or completed any more.
         case failed
         case closed
@@ -70,7 +73,7 @@ package final class WriteAheadLog: Sendable {
             clock: clock)
         let first = segmentBytes ?? Limits.firstSegmentBytes
         try segments.start(firstBytes: first, recovered: recovered)
-        segments.onReady = { [writer, thread] in thread.execute { writer.drain([]) } }
+        segments.onChange = { [writer, thread] in thread.execute { writer.segmentsChanged() } }
         try writer.start()
     }
 
@@ -198,11 +201,28 @@ final class LogProgress: Sendable {
         return state
     }
 
-    var isRunning: Bool { state == .open || state == .full }
+    var isRunning: Bool {
+        switch state {
+        case .open, .full, .exhausted: true
+        case .failed, .closed: false
+        }
+    }
 
     func setFull(_ isFull: Bool) {
-        let old: WriteAheadLog.State = isFull ? .open : .full
-        let new: WriteAheadLog.State = isFull ? .full : .open
+        if isFull {
+            change(.open, to: .full)
+        } else {
+            change(.exhausted, to: .full)
+            change(.full, to: .open)
+        }
+    }
+
+    /// Whether a full disk still has room for removals; means nothing while the disk is not full.
+    func setExhausted(_ isExhausted: Bool) {
+        if isExhausted { change(.full, to: .exhausted) } else { change(.exhausted, to: .full) }
+    }
+
+    private func change(_ old: WriteAheadLog.State, to new: WriteAheadLog.State) {
         _ = stateValue.compareExchange(expected: old.rawValue, desired: new.rawValue, ordering: .acquiringAndReleasing)
     }
 

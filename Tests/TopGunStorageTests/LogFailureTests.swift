@@ -19,7 +19,7 @@ import TopGunSimulation
                 if group % 5 == 0 { rig.scheduler.run(forMillis: 1) }
             }
             rig.scheduler.run(forMillis: 1000)
-            #expect(rig.log?.state == .full, "capacity \(extra)")
+            #expect(rig.log?.state == .exhausted, "capacity \(extra)")
             #expect(rig.durable < 40)
             #expect(rig.failures.all.isEmpty, "capacity \(extra): \(rig.failures.all)")
 
@@ -30,6 +30,23 @@ import TopGunSimulation
             let numbers = try copy.start()
             #expect(numbers.starts(with: rig.durableNumbers), "capacity \(extra)")
             #expect(rig.allNumbers.starts(with: numbers), "capacity \(extra)")
+
+            // And a restart while it is still full, if there is room for as much as a start needs.
+            let still = LogRig(seed: 6, segmentBytes: 2048, disk: rig.disk.copy(seed: 7))
+            still.disk.powerCut()
+            var found: [Int]?
+            do {
+                found = try still.start()
+            } catch let error as StorageError {
+                #expect(error.code == .noSpace, "capacity \(extra): \(error)")
+                still.kill()
+                still.disk.faults.capacityBytes = nil
+                found = try still.start()
+            }
+            #expect(found?.starts(with: rig.durableNumbers) == true, "capacity \(extra)")
+            still.disk.faults.capacityBytes = nil
+            still.append(2)
+            #expect(still.run(untilDurable: 1), "capacity \(extra)")
 
             rig.disk.faults.capacityBytes = nil
             #expect(rig.run(untilDurable: 40), "capacity \(extra)")
@@ -44,7 +61,7 @@ import TopGunSimulation
         let rig = LogRig(seed: 3, segmentBytes: 4096)
         rig.disk.faults.capacityBytes = 2000
         try rig.start()
-        #expect(rig.log?.state == .full)
+        #expect(rig.log?.state == .exhausted)
         rig.append(3)
         rig.scheduler.run(forMillis: 2000)
         #expect(rig.durable == 0)
@@ -55,7 +72,7 @@ import TopGunSimulation
 
     @Test func `D01: the log says full while a whole segment is still free`() throws {
         let rig = LogRig(seed: 3, segmentBytes: 4096)
-        rig.disk.faults.capacityBytes = 1024 + 4096 * 2
+        rig.disk.faults.capacityBytes = 1024 + 4096 * 3
         try rig.start()
         rig.append(1)
         #expect(rig.run(untilDurable: 1))
@@ -68,6 +85,48 @@ import TopGunSimulation
         let durable = rig.durable
         for _ in 0..<15 { rig.append(1) }
         #expect(rig.run(untilDurable: durable + 15))
+    }
+
+    @Test func `D01 B13: a full disk has room for removals until the reserve is used up, which is filled first`() throws {
+        let rig = LogRig(seed: 3, segmentBytes: 4096)
+        rig.disk.faults.capacityBytes = 1024 + 4096 * 3
+        try rig.start()
+        #expect(rig.disk.content("/data/log-0/reserve.log")?.count == 4096)
+        while rig.log?.state == .open {
+            rig.append(1)
+            rig.scheduler.run(forMillis: 1)
+        }
+        var removals = 0
+        while rig.log?.state == .full {
+            rig.append(1)
+            rig.scheduler.run(forMillis: 1)
+            removals += 1
+        }
+        #expect(rig.log?.state == .exhausted)
+        #expect(rig.durable == rig.groups.count, "what was taken is on disk")
+        #expect(removals * 150 > 4096, "only \(removals)")
+        #expect(rig.disk.content("/data/log-0/reserve.log") == nil)
+        // What was on its way when it was used up still fits.
+        rig.append(1)
+        #expect(rig.run(untilDurable: rig.groups.count))
+
+        // Neither a crash in that state nor one after it loses anything.
+        let copy = LogRig(seed: 4, segmentBytes: 4096, disk: rig.disk.copy(seed: 5))
+        copy.disk.powerCut()
+        #expect(try copy.start() == rig.durableNumbers)
+
+        // Room for one more segment becomes the reserve, not a place for writes.
+        rig.disk.faults.capacityBytes = rig.disk.usedBytes + 4096
+        rig.scheduler.run(forMillis: 1000)
+        #expect(rig.log?.state == .full)
+        rig.append(1)
+        #expect(rig.run(untilDurable: rig.groups.count))
+        rig.disk.faults.capacityBytes = nil
+        rig.scheduler.run(forMillis: 1000)
+        #expect(rig.log?.state == .open)
+        #expect(rig.disk.content("/data/log-0/reserve.log")?.count == 4096)
+        rig.cutPower()
+        #expect(try rig.start() == rig.allNumbers)
     }
 
     @Test(arguments: 0..<30)

@@ -133,8 +133,9 @@ extension GroupCore {
     func merge(_ mailbox: Mailbox, from home: LoopBound<GatewayCore>) {
         var hasEarly = false
         for segment in mailbox.segments {
+            if takesRemovals { segment.refusePuts(.nodeFull) }
             segment.operations.withUnsafeBufferPointer { operations in
-                if let refusal {
+                if let refusal, !takesRemovals {
                     segment.outcomes = Array(repeating: .refused(refusal), count: operations.count)
                     return
                 }

@@ -38,12 +38,13 @@ extension GatewayCore {
             ? .notReady
             : !identity.mayWrite
                 ? .forbidden : forwardedOperations > Limits.mailboxOperationsMax ? .busy : group.refusal
+        let takesRemovals = general == .nodeFull && group.takesRemovals
         let isOfficial = !shell.core.isAnnounced
         operations.withUnsafeMutableBufferPointer { operations in
             for index in operations.indices {
                 operations[index].keyHash = KeyHash.of(operations[index].key)
                 guard operations[index].refusal == nil else { continue }
-                if let general {
+                if let general, !(takesRemovals && operations[index].kind == .remove) {
                     operations[index].refusal = general
                 } else if operations[index].map.isEmpty {
                     operations[index].refusal = .badRequest

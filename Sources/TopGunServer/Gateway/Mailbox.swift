@@ -61,6 +61,13 @@ final class MailboxSegment: @unchecked Sendable {
         return sink
     }
 
+    /// Leaves only removals to be merged.
+    func refusePuts(_ refusal: Refusal) {
+        for index in operations.indices where operations[index].kind != .remove {
+            operations[index].refusal = operations[index].refusal ?? refusal
+        }
+    }
+
     /// Gives the copied bytes back once the operations were merged; only places and outcomes are needed on the way back.
     func dropBytes() {
         operations.removeAll()

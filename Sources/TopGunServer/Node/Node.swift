@@ -152,8 +152,12 @@ extension Node {
     }
 
     private func detail(_ state: (state: NodeHealth.State, detail: String)) -> String {
-        if state.state == .ready, log.state == .full { return "the disk is full: reading goes on, writes are refused" }
-        return state.detail
+        guard state.state == .ready else { return state.detail }
+        switch log.state {
+        case .full: return "the disk is full: reading and removing go on, writes are refused"
+        case .exhausted: return "the disk is full and so is the reserve: reading goes on, writes and removals are refused"
+        case .open, .failed, .closed: return state.detail
+        }
     }
 
     package func pulse() async {

@@ -84,10 +84,17 @@ extension GroupCore {
     /// Why no operation is taken at present, if so.
     var refusal: Refusal? {
         switch log.state {
-        case .open: backlogBytes > Limits.logBacklogBytesMax || gate.waitingBytes > Limits.gateBytesMax ? .busy : nil
-        case .full: .nodeFull
+        case .open: isOverloaded ? .busy : nil
+        case .full, .exhausted: .nodeFull
         case .failed, .closed: .notReady
         }
+    }
+
+    /// Whether removals are taken while a full disk refuses all else: the log keeps a reserve for them.
+    var takesRemovals: Bool { log.state == .full && !isOverloaded }
+
+    private var isOverloaded: Bool {
+        backlogBytes > Limits.logBacklogBytesMax || gate.waitingBytes > Limits.gateBytesMax
     }
 
     /// Whether connections that write should not be read for a while.
@@ -158,8 +165,10 @@ extension GroupCore {
         state.clock.raiseBound(to: bound)
     }
 
-    /// Turns what has outlived itself into tombstones, a bounded number at a time; returns whether more is left.
+    /// Turns what has outlived itself into tombstones, a bounded number at a time; returns whether more is left. Not
+    /// while the log could not take them: hidden is what outlived itself in any case.
     func expire() -> Bool {
+        guard refusal == nil || takesRemovals else { return false }
         let wall = wallMillis
         reserveStamps(wallMillis: wall)
         let expired = state.expire(wallMillis: wall, limit: Limits.expiryBatchMax)

@@ -186,6 +186,24 @@ enum Make {
             concern: concern)
     }
 
+    /// A value of that many bytes.
+    static func blob(_ id: UInt64, _ key: String, bytes: Int, millis: Int64) -> ClientOperation {
+        let sink = ByteSink()
+        MessagePackWriter(sink).write(String(repeating: "x", count: bytes))
+        return change(id, key, Payload(Array(sink.bytes)), millis: millis)
+    }
+
+    static func remove(_ id: UInt64, _ key: String, millis: Int64 = 2_000_000) -> ClientOperation {
+        change(id, key, .tombstone, millis: millis)
+    }
+
+    private static func change(_ id: UInt64, _ key: String, _ value: Payload, millis: Int64) -> ClientOperation {
+        ClientOperation(
+            id: id, mapName: "todos", key: ByteString(key),
+            change: .put(
+                LWWRecord(value: value, timestamp: Timestamp(millis: millis, counter: 0, node: "n1"))))
+    }
+
     static func batch(_ operations: ClientOperation..., concern: WriteConcern? = nil) -> ClientMessage {
         .operations(OperationBatch(operations: operations, concern: concern))
     }
