@@ -49,6 +49,8 @@ package enum DiskBlock {
 package struct DiskError: Error, Hashable, Sendable, CustomStringConvertible {
     package enum Code: Hashable, Sendable {
         case noSpace
+        /// The process, or the machine, has as many files open as it may.
+        case tooManyFiles
         case inputOutput
         case notFound
         case exists
@@ -68,6 +70,9 @@ package struct DiskError: Error, Hashable, Sendable, CustomStringConvertible {
         self.operation = operation
         self.path = path
     }
+
+    /// Whether it says nothing about the disk itself: the same call may go well later.
+    package var isPassing: Bool { code == .noSpace || code == .tooManyFiles }
 
     package var description: String { "\(operation) \(path): \(code)" }
 }

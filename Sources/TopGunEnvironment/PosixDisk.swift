@@ -264,6 +264,7 @@ extension DiskError {
         let code: Code =
             switch errno {
             case ENOSPC, EDQUOT: .noSpace
+            case EMFILE, ENFILE: .tooManyFiles
             case EIO: .inputOutput
             case ENOENT: .notFound
             case EEXIST: .exists

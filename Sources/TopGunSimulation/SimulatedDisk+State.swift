@@ -59,6 +59,19 @@ extension SimulatedDisk {
             if try beginHalting(operation, path) { throw DiskError(.other(0), operation: operation, path: path) }
         }
 
+        /// As ``begin(_:_:)``, for a call that needs a file descriptor, if only for itself.
+        mutating func beginOpening(_ operation: String, _ path: String) throws(DiskError) {
+            try begin(operation, path)
+            guard let left = faults.openingsUntilFailure else { return }
+            guard left <= 0 else {
+                faults.openingsUntilFailure = left - 1
+                return
+            }
+            faults.openingFailures -= 1
+            if faults.openingFailures <= 0 { faults.openingsUntilFailure = nil }
+            throw DiskError(.tooManyFiles, operation: operation, path: path)
+        }
+
         /// As ``begin(_:_:)``, but says that the process dies in the middle of this call, so that part of it happens.
         mutating func beginHalting(_ operation: String, _ path: String) throws(DiskError) -> Bool {
             guard !isHalted else { throw DiskError(.other(0), operation: operation, path: path) }

@@ -35,6 +35,9 @@ package final class SimulatedDisk: Disk {
         /// Writes until one fails.
         package var writesUntilFailure: Int?
         package var writeFailure = DiskError.Code.inputOutput
+        /// Calls that need a file descriptor until one finds none left, and how many in a row do.
+        package var openingsUntilFailure: Int?
+        package var openingFailures = 1
         /// Syncs report success and do nothing: the disk of the control experiment.
         package var syncDoesNothing = false
         /// The size that all files together may have.
@@ -146,7 +149,7 @@ extension SimulatedDisk {
 
     package func list(_ directory: String) throws(DiskError) -> [String] {
         try state.withLock { (state) throws(DiskError) in
-            try state.begin("opendir", directory)
+            try state.beginOpening("opendir", directory)
             try state.requireDirectory(directory, "opendir")
             let names = state.names.keys.filter { $0 != directory && Self.parent(of: $0) == directory }
             return names.map { String($0[$0.utf8.index(after: $0.utf8.lastIndex(of: UInt8(ascii: "/"))!)...]) }
@@ -163,7 +166,7 @@ extension SimulatedDisk {
 
     package func open(_ path: String, _ mode: DiskOpenMode) throws(DiskError) -> any DiskFile {
         try state.withLock { (state) throws(DiskError) in
-            try state.begin("open", path)
+            try state.beginOpening("open", path)
             return SimulatedFile(disk: self, inode: try state.open(path, mode), path: path, process: state.process)
         }
     }
@@ -187,7 +190,7 @@ extension SimulatedDisk {
 
     package func syncDirectory(_ path: String) throws(DiskError) {
         try state.withLock { (state) throws(DiskError) in
-            try state.begin("fsync", path)
+            try state.beginOpening("fsync", path)
             try state.requireDirectory(path, "fsync")
             if state.faults.syncDoesNothing { return }
             state.syncNames(in: path)
@@ -196,7 +199,7 @@ extension SimulatedDisk {
 
     package func lock(_ path: String) throws(DiskError) -> any DiskFile {
         try state.withLock { (state) throws(DiskError) in
-            try state.begin("flock", path)
+            try state.beginOpening("flock", path)
             let inode = try state.names[path] == nil ? state.open(path, .create) : state.open(path, .readWrite)
             guard !inode.isLocked else { throw DiskError(.locked, operation: "flock", path: path) }
             inode.isLocked = true

@@ -13,8 +13,8 @@ package import TopGunModel
 /// loading is a merge like any other. It covers position P if everything the log says about the partition before P
 /// was applied before the first slice was taken: begin it with the log's `durablePosition`, on the partition's loop.
 ///
-/// Files are written on a thread of their own. A full disk gives up the one checkpoint and keeps the old one; any other
-/// failure of the disk is one of the node: `onFailure` is called, once.
+/// Files are written on a thread of their own. A full disk, or a lack of file descriptors, gives up the one checkpoint
+/// and keeps the old one; any other failure of the disk is one of the node: `onFailure` is called, once.
 package final class CheckpointStore: Sendable {
     let directory: DataDirectory
     let folder: CheckpointFolder
@@ -148,7 +148,7 @@ package final class CheckpointWriter: Sendable {
             } catch {
                 drop(&state)
                 state.failure = error
-                if error.code != .noSpace { store.fail(error) }
+                if !error.isPassing { store.fail(error) }
                 return error
             }
         }

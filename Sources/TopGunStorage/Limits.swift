@@ -20,7 +20,7 @@ enum Limits {
     static let fillSyncBytes = 8 << 20
     /// Bytes waiting for the log above which callers should refuse writes as busy.
     static let queuedBytes = 64 << 20
-    /// How long after a full disk stopped it the log tries again.
+    /// How long after a full disk, or a lack of file descriptors, stopped it the log tries again.
     static let fullDiskRetryMillis: Int64 = 250
     /// How long the log stays silent before it writes down that its last group was durable.
     static let sealDelayMillis: Int64 = 100

@@ -115,6 +115,9 @@ final class SegmentKeeper: Sendable {
             progress.setFull(true)
             try makeDo()
             scheduleRetry()
+        } catch  where error.code == .tooManyFiles {
+            // Nothing is refused for that: the current segment grows meanwhile.
+            scheduleRetry()
         } catch {
             throw StorageError(error)
         }
@@ -124,8 +127,8 @@ final class SegmentKeeper: Sendable {
     private func makeDo() throws(StorageError) {
         do throws(DiskError) {
             try makeNext { (sequence, _) throws(DiskError) in try reserve(as: sequence) }
-        } catch  where error.code == .noSpace {
-            // Not even a name fits. The retry comes back to it.
+        } catch  where error.isPassing {
+            // Not even a name fits, or no file can be opened. The retry comes back to it.
             return
         } catch {
             throw StorageError(error)
@@ -159,26 +162,29 @@ final class SegmentKeeper: Sendable {
         }
     }
 
-    /// A segment that an earlier start made ready and did not use.
+    /// A segment that an earlier start made ready and did not use, or that was renamed when the descriptors ran out.
     private func existing(_ sequence: UInt64) throws(DiskError) -> NextSegment? {
         guard try directory.disk.exists(folder.segment(sequence)) else { return nil }
+        try directory.disk.syncDirectory(folder.path)
         let file = try directory.disk.open(folder.segment(sequence), .readWrite)
         return NextSegment(sequence: sequence, file: file, bytes: max(try file.size(), Int64(FileHeader.bytes)))
     }
 
     private func recycled(as sequence: UInt64) throws(DiskError) -> NextSegment? {
-        while let spare = state.withLock({ $0.spares.popLast() }) {
+        while let spare = state.withLock({ $0.spares.last }) {
             let path = folder.spare(spare)
             let file = try directory.disk.open(path, .readWrite)
             let size = try file.size()
             guard size >= segmentBytes else {
                 file.close()
                 try directory.disk.remove(path)
+                state.withLock { _ = $0.spares.popLast() }
                 continue
             }
             try file.write([UInt8](repeating: 0, count: FileHeader.bytes), at: 0)
             try file.sync()
             try directory.disk.rename(path, to: folder.segment(sequence))
+            state.withLock { _ = $0.spares.popLast() }
             try directory.disk.syncDirectory(folder.path)
             return NextSegment(sequence: sequence, file: file, bytes: size)
         }
@@ -273,7 +279,7 @@ final class SegmentKeeper: Sendable {
                 identity.checkpointed.formUnion(coverage.partitions)
             }
             for segment in covered { try letGo(segment) }
-        } catch  where error.code == .noSpace {
+        } catch  where error.isPassing {
             thread.schedule(afterMillis: Limits.fullDiskRetryMillis) { [self] in retire(coverage) }
         } catch {
             progress.fail(error)

@@ -17,6 +17,8 @@ package struct StorageError: Error, Hashable, Sendable, CustomStringConvertible 
         case damagedCheckpoint
         /// The disk is full.
         case noSpace
+        /// No file can be opened at present.
+        case tooManyFiles
         /// The disk failed.
         case disk
     }
@@ -32,9 +34,17 @@ package struct StorageError: Error, Hashable, Sendable, CustomStringConvertible 
     }
 
     init(_ error: DiskError) {
-        let code: Code = error.code == .noSpace ? .noSpace : .disk
-        self.init(code, "the disk cannot be used: \(error)", cause: error)
+        switch error.code {
+        case .noSpace: self.init(.noSpace, "the disk is full: \(error)", cause: error)
+        case .tooManyFiles:
+            self.init(.tooManyFiles, "too many files are open: \(error); raise the limit (LimitNOFILE)", cause: error)
+        case .inputOutput, .notFound, .exists, .locked, .readOnly, .denied, .other:
+            self.init(.disk, "the disk cannot be used: \(error)", cause: error)
+        }
     }
+
+    /// Whether the same may go well later: no reason to end a node that serves.
+    package var isPassing: Bool { code == .noSpace || code == .tooManyFiles }
 
     package var description: String { message }
 }

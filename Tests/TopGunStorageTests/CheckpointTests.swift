@@ -112,6 +112,52 @@ import TopGunSimulation
         #expect(log.partitionsHoldingBack(store.coverage) == nil)
     }
 
+    @Test(arguments: 0..<60)
+    func `a lack of file descriptors at any call passes: nothing fails, nothing is lost`(openings: Int) throws {
+        let node = Node(seed: 1)
+        try node.start()
+        let rig = node.rig
+        rig.disk.faults.openingsUntilFailure = openings
+        rig.disk.faults.openingFailures = 1 + openings % 3
+        for group in 1...60 {
+            node.append(2)
+            if group % 6 == 0 { #expect(rig.run(untilDurable: group)) }
+            if group % 20 == 0 {
+                for partition in 0..<LogRig.partitions { node.checkpoint(partition) }
+                rig.scheduler.run(forMillis: 10)
+                node.retire()
+            }
+        }
+        #expect(rig.run(untilDurable: 60))
+        rig.scheduler.run(forMillis: 2_000)
+        #expect(rig.failures.all.isEmpty, "\(rig.failures.all)")
+        #expect(rig.log?.state == .open)
+        rig.disk.faults = SimulatedDisk.Faults()
+        rig.cutPower()
+        try node.start()
+        #expect(node.held == Set(rig.allNumbers))
+    }
+
+    @Test(arguments: 0..<12)
+    func `a start that finds no file descriptor says so, and the next one goes well`(openings: Int) throws {
+        let node = Node(seed: 2)
+        try node.start()
+        node.append(5)
+        #expect(node.rig.run(untilDurable: 1))
+        node.rig.kill()
+        node.rig.disk.faults.openingsUntilFailure = openings
+        do throws(StorageError) {
+            try node.start()
+        } catch {
+            #expect(error.code == .tooManyFiles, "\(error)")
+            node.rig.kill()
+            node.rig.disk.faults.openingsUntilFailure = nil
+            try node.start()
+        }
+        #expect(node.held == Set(node.rig.allNumbers))
+        #expect(node.rig.failures.all.isEmpty)
+    }
+
     @Test(arguments: 0..<10)
     func `D13: checkpoints, retired segments and crashes at any step never lose a record`(block: Int) {
         for seed in UInt64(block * 40)..<UInt64(block * 40 + 40) {

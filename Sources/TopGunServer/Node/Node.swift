@@ -203,7 +203,8 @@ extension ServerError {
             case .inUse: .locked
             case .foreign, .newerFormat, .damagedIdentity: .foreignData
             case .damagedLog, .damagedCheckpoint: .damagedData
-            case .noSpace, .disk: .disk
+            case .noSpace, .tooManyFiles: .shortage
+            case .disk: .disk
             }
         self.init(code, error.message)
     }

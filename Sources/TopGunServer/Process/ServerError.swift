@@ -13,6 +13,8 @@ package struct ServerError: Error, CustomStringConvertible {
         case damagedData
         /// The disk failed to sync, or to write where nothing may be lost. Never to be restarted by itself.
         case disk
+        /// No room on the disk, or no file descriptors left, for a start; may pass.
+        case shortage
         /// A fault of the program.
         case software
     }
@@ -41,6 +43,8 @@ package enum ExitCode {
     package static let address: Int32 = 69
     /// A fault of the program.
     package static let software: Int32 = 70
+    /// The system lacks what a start needs; another try may go better.
+    package static let shortage: Int32 = 71
     /// The disk failed: what it holds is uncertain, and only a person can decide.
     package static let disk: Int32 = 74
     /// Another process uses the data directory.
@@ -57,6 +61,7 @@ extension ServerError {
         case .locked: ExitCode.locked
         case .foreignData, .damagedData: ExitCode.data
         case .disk: ExitCode.disk
+        case .shortage: ExitCode.shortage
         case .software: ExitCode.software
         }
     }
