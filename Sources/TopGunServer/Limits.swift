@@ -100,6 +100,9 @@ enum Limits {
     static let pullsPerSessionMax = 4_096
     /// How long after a client gave what it was asked for it is sent the root that came of it.
     static let rootAfterPushMillis: Int64 = 1_000
+    /// Questions of one loop's connections that are not answered yet, such as those that wait for a partition to be
+    /// rebuilt; beyond it connections are not read any more.
+    static let questionsOutMax = 10_000
 
     // MARK: Slow readers
 
@@ -122,6 +125,11 @@ enum Limits {
     static let checkpointPauseMillis: Int64 = 10
     /// How often the supervisor looks at log growth and expiry.
     static let supervisorTickMillis: Int64 = 1_000
+    /// Bytes of one slice of a partition that is rebuilt; between slices the loop serves clients.
+    static let rebuildSliceBytes = 128 * 1_024
+    /// How long after a partition could not be rebuilt it is tried again: first, and in the end.
+    static let rebuildRetryMillisMin: Int64 = 250
+    static let rebuildRetryMillisMax: Int64 = 60_000
     /// Bytes of one slice of a checkpoint; between slices the loop serves clients.
     static let checkpointSliceBytes = 128 * 1_024
 }

@@ -50,6 +50,10 @@ final class CheckpointReader {
     let position: LogPosition
     private let partition: Int
     private let reader: GroupReader
+    /// Where the next slice stands, the checksum before it, and how many there were.
+    private var place = LogPosition.zero
+    private var chain: UInt64 = 0
+    private var slices: UInt64 = 0
 
     init(file: any DiskFile, partition: Int, identity: Identity) throws(StorageError) {
         let bytes = try onDisk { () throws(DiskError) in try file.readAll(FileHeader.bytes) }
@@ -77,30 +81,32 @@ final class CheckpointReader {
     }
 
     func readAll(_ visit: (StoredRecord) -> Void) throws(StorageError) {
-        var position = LogPosition.zero
-        var chain: UInt64 = 0
-        var slices: UInt64 = 0
-        while true {
-            guard let group = try onDisk({ () throws(DiskError) in try reader.group(at: position) }),
-                let payload = group.payload, group.header.chain == chain
-            else { throw StorageError(.damagedCheckpoint, "it cannot be read from byte \(position) on") }
-            if group.header.partitions.isEmpty {
-                guard payload.count == 8, UInt64(littleEndian: payload.loadUnaligned(as: UInt64.self)) == slices else {
-                    throw StorageError(.damagedCheckpoint, "it holds \(slices) slices, but says another number")
-                }
-                return
+        while try readSlice(visit) {}
+    }
+
+    /// Reads the next slice; `false` at the end mark.
+    func readSlice(_ visit: (StoredRecord) -> Void) throws(StorageError) -> Bool {
+        let place = place
+        guard let group = try onDisk({ () throws(DiskError) in try reader.group(at: place) }),
+            let payload = group.payload, group.header.chain == chain
+        else { throw StorageError(.damagedCheckpoint, "it cannot be read from byte \(place) on") }
+        if group.header.partitions.isEmpty {
+            guard payload.count == 8, UInt64(littleEndian: payload.loadUnaligned(as: UInt64.self)) == slices else {
+                throw StorageError(.damagedCheckpoint, "it holds \(slices) slices, but says another number")
             }
-            var offset = 0
-            while offset < payload.count {
-                guard let record = StoredRecord(in: payload, at: &offset) else {
-                    throw StorageError(.damagedCheckpoint, "it holds no readable records at byte \(position)")
-                }
-                visit(record)
-            }
-            slices += 1
-            position = group.header.end
-            chain = group.checksum
+            return false
         }
+        var offset = 0
+        while offset < payload.count {
+            guard let record = StoredRecord(in: payload, at: &offset) else {
+                throw StorageError(.damagedCheckpoint, "it holds no readable records at byte \(place)")
+            }
+            visit(record)
+        }
+        slices += 1
+        self.place = group.header.end
+        chain = group.checksum
+        return true
     }
 
     /// Everything that can still be read, whatever lies between; returns the stretches that cannot.

@@ -234,13 +234,13 @@ final class LogWriter: @unchecked Sendable {
         }
         // Before any group: so a file with groups behind an unreadable header is known to be damaged.
         try onDisk { () throws(DiskError) in try next.file.sync() }
-        if let active {
-            segments.retain(
-                RetainedSegment(
-                    sequence: active.sequence, start: active.start, end: end, partitions: active.partitions,
-                    bytes: Int64(FileHeader.bytes + max(active.capacity, end - active.start))))
-            active.file.close()
+        let closed = active.map { active in
+            RetainedSegment(
+                sequence: active.sequence, start: active.start, end: end, partitions: active.partitions,
+                bytes: Int64(FileHeader.bytes + max(active.capacity, end - active.start)))
         }
+        segments.moveOn(from: closed, to: next.sequence, start: end)
+        active?.file.close()
         active = ActiveSegment(
             sequence: next.sequence, file: next.file, start: end, capacity: Int(next.bytes) - FileHeader.bytes)
         next.file.bypassCache()

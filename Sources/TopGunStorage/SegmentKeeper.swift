@@ -35,6 +35,11 @@ final class SegmentKeeper: Sendable {
         /// Whether the reserve is on disk under its own name.
         var hasReserve = false
         var isRetryScheduled = false
+        /// The segment that groups go to now; its partitions are known when it is closed.
+        var current: (sequence: UInt64, start: LogPosition)?
+        /// Readers that need every segment there is, and what is to be let go once they are done.
+        var holds = 0
+        var heldBack: CheckpointCoverage?
         /// Closed segments, oldest first.
         var retained: [RetainedSegment]
         var spares: [UInt64]
@@ -254,8 +259,43 @@ final class SegmentKeeper: Sendable {
         state.withLock { $0.retained.reduce(0) { $0 + $1.bytes } } + Int64(segmentBytes)
     }
 
-    func retain(_ segment: RetainedSegment) {
-        state.withLock { $0.retained.append(segment) }
+    /// The log goes on in another segment; the one before is closed and retained.
+    func moveOn(from closed: RetainedSegment?, to sequence: UInt64, start: LogPosition) {
+        state.withLock { state in
+            if let closed { state.retained.append(closed) }
+            state.current = (sequence, start)
+        }
+    }
+
+    /// All segments, oldest first; the current one as if it ended at `end` and held every partition.
+    func all(upTo end: LogPosition) -> [RetainedSegment] {
+        state.withLock { state in
+            guard let current = state.current, current.start < end else { return state.retained }
+            let last = RetainedSegment(
+                sequence: current.sequence, start: current.start, end: end,
+                partitions: PartitionSet(0..<PartitionSet.capacity), bytes: 0)
+            return state.retained + [last]
+        }
+    }
+
+    func reader(of partition: Int, upTo end: LogPosition) -> PartitionReader {
+        PartitionReader(directory: directory, segments: self, partition: partition, end: end)
+    }
+
+    /// No segment goes from now on until as many ``release()``.
+    func hold() {
+        state.withLock { $0.holds += 1 }
+    }
+
+    func release() {
+        let heldBack = state.withLock { state -> CheckpointCoverage? in
+            precondition(state.holds > 0, "released without a hold")
+            state.holds -= 1
+            guard state.holds == 0 else { return nil }
+            defer { state.heldBack = nil }
+            return state.heldBack
+        }
+        if let heldBack { thread.execute { [self] in retire(heldBack) } }
     }
 
     func partitionsHoldingBack(_ coverage: CheckpointCoverage) -> PartitionSet? {
@@ -268,8 +308,12 @@ final class SegmentKeeper: Sendable {
     /// Lets go what the checkpoints cover, oldest first, up to the first segment that is still needed.
     func retire(_ coverage: CheckpointCoverage) {
         guard progress.isRunning else { return }
-        let covered = state.withLock { state in
-            state.retained.prefix { coverage.covers($0.partitions, to: $0.end) }
+        let covered = state.withLock { state -> ArraySlice<RetainedSegment> in
+            guard state.holds == 0 else {
+                state.heldBack = coverage
+                return []
+            }
+            return state.retained.prefix { coverage.covers($0.partitions, to: $0.end) }
         }
         guard let last = covered.last else { return }
         do throws(StorageError) {

@@ -145,6 +145,13 @@ package final class WriteAheadLog: Sendable {
         segments.partitionsHoldingBack(coverage)
     }
 
+    /// Reads what the disk knows about a partition up to a position that is durable, while the log goes on. No segment
+    /// goes until it is closed.
+    package func reader(of partition: Int, upTo end: LogPosition) -> PartitionReader {
+        precondition(end <= durablePosition, "what is not durable yet cannot be read")
+        return segments.reader(of: partition, upTo: end)
+    }
+
     /// Runs a job on the log thread behind everything queued: the watchdog's way to see that it is alive.
     package func ping(from loop: any Loop, _ answer: @escaping @Sendable () -> Void) {
         thread.execute { loop.execute(answer) }

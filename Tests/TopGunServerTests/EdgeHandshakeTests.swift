@@ -1,5 +1,6 @@
 import NIOHTTP1
 import Testing
+import TopGunEnvironment
 
 @testable import TopGunServer
 
@@ -119,7 +120,7 @@ import Testing
             }
             let (health, page) = try await get("/health")
             #expect(health == "HTTP/1.1 200 OK")
-            for part in [#""state":"ready""#, #""connections":0"#, #""in_flight":3"#, #""uptime_secs":"#] {
+            for part in [#""state":"ready""#, #""connections":0"#, #""in_flight":3"#, #""partitions_not_open":[17]"#, #""uptime_secs":"#] {
                 #expect(page.contains(part))
             }
             let (_, status) = try await get("/api/status")
@@ -135,6 +136,44 @@ import Testing
             #expect(root == "HTTP/1.1 426 Upgrade Required")
             let (missing, _) = try await get("/nothing")
             #expect(missing == "HTTP/1.1 404 Not Found")
+        }
+    }
+
+    @Test func `a partition is restarted from this machine, and by no page in a browser`() async throws {
+        try await RunningListener.run { listener in
+            func post(_ partition: String, _ headers: String = "") async throws -> String {
+                try await listener.connect { client in
+                    try await client.send(
+                        "POST /api/partitions/\(partition)/restart HTTP/1.1\r\nHost: localhost\r\n\(headers)"
+                            + "Content-Length: 0\r\nConnection: close\r\n\r\n")
+                    return try await client.readHead()
+                }
+            }
+            #expect(try await post("3").hasPrefix("HTTP/1.1 200 "))
+            #expect(try await post("4").hasPrefix("HTTP/1.1 409 "), "it is being rebuilt already")
+            #expect(try await post("271").hasPrefix("HTTP/1.1 404 "))
+            #expect(try await post("x").hasPrefix("HTTP/1.1 404 "))
+            #expect(try await post("3", "Origin: http://localhost\r\n").hasPrefix("HTTP/1.1 403 "))
+        }
+    }
+
+    @Test func `with authentication only the role admin may restart a partition`() async throws {
+        /// Whose token is a list of roles.
+        struct Roles: TokenVerifier {
+            func verify(_ token: String) async -> Result<Principal, AuthFailure> {
+                if token.isEmpty { return .failure(AuthFailure(.malformed)) }
+                return .success(Principal(subject: "x", roles: token.split(separator: ",").map(String.init), expiresAtMillis: 0))
+            }
+        }
+        try await RunningListener.run { listener in
+            let report = StatusReport(
+                door: listener.door, metrics: listener.metrics, requiresAuthentication: true, clock: SystemClock(),
+                tokens: Roles())
+            #expect(await report.mayAdminister(bearer: "user,admin", origin: nil))
+            #expect(await report.mayAdminister(bearer: "admin", origin: "https://console.example.com"))
+            #expect(await !report.mayAdminister(bearer: "user", origin: nil))
+            #expect(await !report.mayAdminister(bearer: "", origin: nil))
+            #expect(await !report.mayAdminister(bearer: nil, origin: nil))
         }
     }
 

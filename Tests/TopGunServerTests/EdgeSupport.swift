@@ -95,11 +95,12 @@ struct EchoNode: ServingNode {
 
     func health() async -> NodeHealth {
         NodeHealth(
-            state: .ready, detail: "echoing", operationsInFlight: 3,
+            state: .ready, detail: "echoing", operationsInFlight: 3, closedPartitions: [17],
             gauges: [Gauge(name: "topgun_records", help: "Records.", value: 42)])
     }
 
     func pulse() async {}
+    func restart(partition: Int) async -> Bool { partition == 3 }
     func stop() async throws(ServerError) {}
 }
 

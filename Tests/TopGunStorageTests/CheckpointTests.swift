@@ -112,6 +112,54 @@ import TopGunSimulation
         #expect(log.partitionsHoldingBack(store.coverage) == nil)
     }
 
+    @Test(arguments: 0..<21)
+    func `a partition is read whole while the log goes on, and no segment goes meanwhile`(seed: Int) throws {
+        let node = Node(seed: UInt64(seed))
+        let rig = node.rig
+        try node.start()
+        for group in 1...(20 + seed * 3) {
+            node.append(2)
+            if group % 6 == 0 { #expect(rig.run(untilDurable: group)) }
+            if group % 17 == 0 {
+                node.checkpoint(rig.generator.below(LogRig.partitions))
+                rig.scheduler.run(forMillis: 5)
+            }
+        }
+        #expect(rig.run(untilDurable: rig.groups.count))
+        let log = try #require(rig.log)
+        let partition = seed % LogRig.partitions
+        let expected = node.memory[partition]
+        let reader = log.reader(of: partition, upTo: log.durablePosition)
+        var found: Set<Int> = []
+        var isMore = true
+        while isMore {
+            let sink = ByteSink()
+            isMore = try reader.read(into: sink, bytesLimit: 500) { LogRig.partition(of: $0) == partition }
+            var offset = 0
+            while offset < sink.count, let record = StoredRecord(in: sink.bytes, at: &offset) {
+                found.insert(LogRig.number(of: record))
+            }
+            node.append(2)
+            #expect(rig.run(untilDurable: rig.groups.count))
+            for other in 0..<LogRig.partitions where other != partition { node.checkpoint(other) }
+            rig.scheduler.run(forMillis: 10)
+            let before = log.retainedBytes
+            node.retire()
+            rig.scheduler.run(forMillis: 10)
+            #expect(log.retainedBytes == before)
+        }
+        #expect(found == expected)
+        node.checkpoint(partition)
+        rig.scheduler.run(forMillis: 10)
+        node.retire()
+        rig.scheduler.run(forMillis: 10)
+        let before = log.retainedBytes
+        reader.close()
+        rig.scheduler.run(forMillis: 10)
+        if before > 4 * 2048 { #expect(log.retainedBytes < before) }
+        #expect(rig.failures.all.isEmpty)
+    }
+
     @Test(arguments: 0..<60)
     func `a lack of file descriptors at any call passes: nothing fails, nothing is lost`(openings: Int) throws {
         let node = Node(seed: 1)

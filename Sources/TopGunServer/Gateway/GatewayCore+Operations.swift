@@ -132,7 +132,10 @@ extension GatewayCore {
     private func correct(_ operation: OperationView, _ refusal: Refusal, _ shell: SessionShell) {
         guard let identity = shell.identity, identity.mayRead, !ReservedNames.contain(operation.map) else { return }
         let name = ByteString(copying: operation.map)
-        guard operation.millis <= group.wallMillis + ModelLimits.clientAheadMillisMax else {
+        // What another loop holds, or what is being rebuilt, is not known here: then the map is to be synced anew.
+        guard operation.millis <= group.wallMillis + ModelLimits.clientAheadMillisMax,
+            group.isOpen(PartitionID(hash: operation.keyHash))
+        else {
             guard shell.resets.insert(name).inserted else { return }
             let reset = ServerMessage.syncResetRequired(mapName: name, reason: "a write was refused")
             group.answerAfterGate(reset, to: shell.id)

@@ -113,11 +113,13 @@ extension GatewayCore {
         guard let query = shell.queries.removeValue(forKey: queryID) else { return }
         subscriptions[query.number.rawValue] = nil
         for target in crew.indices {
+            // Behind the subscription, should that still wait for a partition.
             if target == index {
-                group.state.unsubscribe(query.number.rawValue)
+                group.whenWhole { [group] in group.state.unsubscribe(query.number.rawValue) }
             } else {
                 crew[target].loop.execute { [door = crew[target]] in
-                    door.value.state.unsubscribe(query.number.rawValue)
+                    let group = door.value
+                    group.whenWhole { group.state.unsubscribe(query.number.rawValue) }
                 }
             }
         }
@@ -278,7 +280,8 @@ extension GroupCore {
             let step = LoopBound((scan, reply), on: loop)
             loop.execute { [door = LoopBound(self, on: loop)] in
                 let (scan, reply) = step.value
-                door.value.run(scan, reply)
+                let group = door.value
+                group.whenWhole { group.run(scan, reply) }
             }
             return
         }

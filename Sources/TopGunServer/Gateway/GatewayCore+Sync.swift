@@ -196,12 +196,14 @@ extension GatewayCore {
         let isHere = stream.nextLoop == index
         let ask: @Sendable () -> Void = {
             let group = target.value
-            let part = group.leafPart(of: stream)
-            group.afterGate {
-                if isHere {
-                    home.value.continueStream(id, with: part)
-                } else {
-                    home.loop.execute { home.value.continueStream(id, with: part) }
+            group.whenWhole {
+                let part = group.leafPart(of: stream)
+                group.afterGate {
+                    if isHere {
+                        home.value.continueStream(id, with: part)
+                    } else {
+                        home.loop.execute { home.value.continueStream(id, with: part) }
+                    }
                 }
             }
         }
@@ -259,7 +261,8 @@ extension GroupCore {
         if state.buildLeaves(of: map, records: Limits.leavesBuiltPerTurn) { return body(state.merkleTree(of: map)) }
         let bound = LoopBound(body, on: loop)
         loop.execute { [door = LoopBound(self, on: loop)] in
-            door.value.withLeaves(of: name, in: nameSpace, bound.value)
+            let group = door.value
+            group.whenWhole { group.withLeaves(of: name, in: nameSpace, bound.value) }
         }
     }
 

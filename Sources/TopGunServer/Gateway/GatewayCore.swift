@@ -42,6 +42,9 @@ final class GatewayCore {
     var subscriptions: [UInt64: (shell: SessionShell, queryID: ByteString)] = [:]
     var nextSubscription: UInt64 = 0
 
+    /// Questions to the groups that are not answered yet.
+    var questionsOut = 0
+
     // Operations on other loops.
     var mailboxes: [Mailbox?]
     var splitFrames: [UInt64: SplitFrame] = [:]
@@ -187,6 +190,7 @@ extension GatewayCore {
             if shell.isClosing { break }
         }
         submit(shell)
+        if questionsOut > Limits.questionsOutMax { pauseWriter(shell) }
         flush()
         charge(shell, cost, nowNanos: nanos)
     }
@@ -340,9 +344,9 @@ extension GatewayCore {
         }
     }
 
-    /// Connections that were not read because the log was behind.
+    /// Connections that were not read because the log was behind, or too many questions were out.
     func resumeWriters() {
-        guard !pausedWriters.isEmpty else { return }
+        guard !pausedWriters.isEmpty, questionsOut <= Limits.questionsOutMax else { return }
         for shell in pausedWriters { shell.pause(.backlog, false) }
         pausedWriters.removeAll()
     }

@@ -23,24 +23,35 @@ final class Gather<Part: Sendable> {
 }
 
 extension GatewayCore {
-    /// Asks every group, and goes on here when all answers are allowed out. A group answers by calling `reply`, in the
-    /// same turn or a later one; the answer leaves behind everything that the group put into its gate before.
+    /// Asks every group, and goes on here when all answers are allowed out. A group is asked when all its partitions are
+    /// open, and answers by calling `reply`, in the same turn or a later one; the answer leaves behind everything that the
+    /// group put into its gate before.
     func gather<Part: Sendable>(
         _ ask: @escaping @Sendable (GroupCore, _ reply: @escaping (Part) -> Void) -> Void,
         then: @escaping ([Part]) -> Void
     ) {
-        let gather = LoopBound(Gather<Part>(count: crew.count, then: then), on: loop)
+        questionsOut += 1
+        let gather = LoopBound(
+            Gather<Part>(count: crew.count) { [self] parts in
+                questionsOut -= 1
+                then(parts)
+                if questionsOut == Limits.questionsOutMax { resumeWriters() }
+            }, on: loop)
         for target in crew.indices {
             let index = target
             if target == self.index {
                 let group = group
-                ask(group) { part in group.afterGate { gather.value.take(part, from: index) } }
+                group.whenWhole {
+                    ask(group) { part in group.afterGate { gather.value.take(part, from: index) } }
+                }
                 continue
             }
             crew[target].loop.execute { [door = crew[target]] in
                 let group = door.value
-                ask(group) { part in
-                    group.afterGate { gather.loop.execute { gather.value.take(part, from: index) } }
+                group.whenWhole {
+                    ask(group) { part in
+                        group.afterGate { gather.loop.execute { gather.value.take(part, from: index) } }
+                    }
                 }
             }
         }

@@ -1,6 +1,7 @@
 import HTTPTypes
 import Hummingbird
 import NIOCore
+import TopGunModel
 
 /// The pages of the server (protocol.md 10.2).
 struct Routes {
@@ -21,7 +22,10 @@ struct Routes {
                 status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
                 body: .init(byteBuffer: ByteBuffer(string: await report.prometheus())))
         }
-        router.get("/api/status") { _, _ in StatusAnswer(report) }
+        router.get("/api/status") { _, _ in await StatusAnswer(report) }
+        router.post("/api/partitions/:id/restart") { request, context in
+            await Self.restart(context.parameters.get("id"), request.headers, report)
+        }
         router.get("/api/auth/status") { _, _ in AuthAnswer(authRequired: report.requiresAuthentication) }
         for path in WebSocketHandshake.paths.sorted() {
             router.get(RouterPath(path)) { _, _ in
@@ -31,6 +35,25 @@ struct Routes {
             }
         }
         return router
+    }
+
+    /// Tears a partition down and rebuilds it; answers when it is open again.
+    private static func restart(_ id: String?, _ headers: HTTPFields, _ report: StatusReport) async -> Response {
+        let scheme = "Bearer "
+        let bearer = headers[.authorization].flatMap { value in
+            value.hasPrefix(scheme) ? String(value.dropFirst(scheme.count)) : nil
+        }
+        guard await report.mayAdminister(bearer: bearer, origin: headers[.origin]) else {
+            return text(.forbidden, "Only an administrator may restart a partition.\n")
+        }
+        guard let number = id.flatMap({ Int($0) }), (0..<PartitionID.count).contains(number) else {
+            return text(.notFound, "Partitions have the numbers 0 to \(PartitionID.count - 1).\n")
+        }
+        switch await report.restart(partition: number) {
+        case true?: return text(.ok, "Partition \(number) was rebuilt and is open.\n")
+        case false?: return text(.conflict, "Partition \(number) is being rebuilt already.\n")
+        case nil: return text(.serviceUnavailable, "The node does not serve yet.\n")
+        }
     }
 
     private static func ready(_ report: StatusReport) async -> Response {
@@ -51,6 +74,7 @@ private struct HealthAnswer: ResponseCodable {
     var detail: String
     var connections: Int
     var inFlight: Int
+    var partitionsNotOpen: [Int]
     var uptimeSeconds: Int
 
     private enum CodingKeys: String, CodingKey {
@@ -58,6 +82,7 @@ private struct HealthAnswer: ResponseCodable {
         case detail
         case connections
         case inFlight = "in_flight"
+        case partitionsNotOpen = "partitions_not_open"
         case uptimeSeconds = "uptime_secs"
     }
 
@@ -67,6 +92,7 @@ private struct HealthAnswer: ResponseCodable {
         detail = health.detail
         connections = report.connections
         inFlight = health.operationsInFlight
+        partitionsNotOpen = health.closedPartitions
         uptimeSeconds = report.uptimeSeconds
     }
 }
@@ -78,11 +104,13 @@ private struct StatusAnswer: ResponseCodable {
     var connections: Int
     var uptimeSeconds: Int
     var totalOperations: Int
+    var partitionsNotOpen: [Int]
 
-    init(_ report: StatusReport) {
+    init(_ report: StatusReport) async {
         connections = report.connections
         uptimeSeconds = report.uptimeSeconds
         totalOperations = report.operations
+        partitionsNotOpen = await report.health().closedPartitions
     }
 }
 

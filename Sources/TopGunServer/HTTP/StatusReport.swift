@@ -12,9 +12,15 @@ package final class StatusReport: Sendable {
     private let metrics: ServerMetrics
     private let clock: any Clock
     private let startedNanos: Int64
-    private let source = Mutex<(any HealthSource)?>(nil)
+    private let tokens: (any TokenVerifier)?
+    private let source = Mutex<(any ServingNode)?>(nil)
 
-    package init(door: ClientDoor, metrics: ServerMetrics, requiresAuthentication: Bool, clock: any Clock) {
+    /// - Parameter tokens: who decides about what only an administrator may do; without it, whoever reaches the address.
+    package init(
+        door: ClientDoor, metrics: ServerMetrics, requiresAuthentication: Bool, clock: any Clock,
+        tokens: (any TokenVerifier)? = nil
+    ) {
+        self.tokens = tokens
         self.door = door
         self.metrics = metrics
         self.requiresAuthentication = requiresAuthentication
@@ -23,7 +29,7 @@ package final class StatusReport: Sendable {
     }
 
     /// From now on the node speaks for itself.
-    package func watch(_ source: any HealthSource) {
+    package func watch(_ source: any ServingNode) {
         self.source.withLock { $0 = source }
     }
 
@@ -37,6 +43,20 @@ package final class StatusReport: Sendable {
             health.detail = "letting clients go"
         }
         return health
+    }
+
+    /// Whether a request may do what only an administrator may: with a token that has the role `admin`, or, without
+    /// authentication, from a program of this machine. A page in a browser, which names its origin, may not.
+    func mayAdminister(bearer: String?, origin: String?) async -> Bool {
+        guard requiresAuthentication else { return origin == nil }
+        guard let tokens, let bearer, case .success(let principal) = await tokens.verify(bearer) else { return false }
+        return principal.roles.contains("admin")
+    }
+
+    /// Restarts a partition; `nil` while there is no node.
+    func restart(partition: Int) async -> Bool? {
+        guard let node = source.withLock({ $0 }) else { return nil }
+        return await node.restart(partition: partition)
     }
 
     var uptimeSeconds: Int { Int((clock.monotonicNanos() - startedNanos) / 1_000_000_000) }
@@ -56,6 +76,9 @@ package final class StatusReport: Sendable {
             "What the node is doing.")
         page.add(.gauge, "topgun_uptime_seconds", "Since the process began.", Double(uptimeSeconds))
         page.add(.gauge, "topgun_connections", "Client connections that are open.", Double(connections))
+        page.add(
+            .gauge, "topgun_partitions_closed", "Partitions that are being rebuilt.",
+            Double(health.closedPartitions.count))
         page.add(
             .gauge, "topgun_operations_in_flight", "Operations taken and not yet answered.",
             Double(health.operationsInFlight))

@@ -147,17 +147,27 @@ extension Node {
                 value: Double(statistics.slowestSyncNanos) / 1e9),
         ]
         let state = condition.state
+        let closed = await supervisor.closed.members
         return NodeHealth(
-            state: state.state, detail: detail(state), operationsInFlight: backlogBytes > 0 ? 1 : 0, gauges: gauges)
+            state: state.state, detail: detail(state, closed), operationsInFlight: backlogBytes > 0 ? 1 : 0,
+            closedPartitions: closed, gauges: gauges)
     }
 
-    private func detail(_ state: (state: NodeHealth.State, detail: String)) -> String {
+    /// Tears a partition down and rebuilds it while the others go on; `false` if that is under way already.
+    package func restart(partition: Int) async -> Bool {
+        await supervisor.restart(PartitionID(partition))
+    }
+
+    private func detail(_ state: (state: NodeHealth.State, detail: String), _ closed: [Int]) -> String {
         guard state.state == .ready else { return state.detail }
         switch log.state {
         case .full: return "the disk is full: reading and removing go on, writes are refused"
         case .exhausted: return "the disk is full and so is the reserve: reading goes on, writes and removals are refused"
-        case .open, .failed, .closed: return state.detail
+        case .open, .failed, .closed: break
         }
+        guard let first = closed.first else { return state.detail }
+        return closed.count == 1
+            ? "partition \(first) is being rebuilt" : "\(closed.count) partitions are being rebuilt, \(first) among them"
     }
 
     package func pulse() async {

@@ -43,6 +43,10 @@ final class GroupCore {
     /// Everything that was merged here and logged before it is on disk.
     private(set) var durablePosition: LogPosition
 
+    /// Partitions that are being rebuilt, and what waits for them.
+    var closedPartitions = PartitionSet()
+    var waitingJobs: [() -> Void] = []
+
     /// Who wants the changes of a map: the map as that loop's gateway numbers it.
     struct Watcher: Equatable {
         var loop: UInt8

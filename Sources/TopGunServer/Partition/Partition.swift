@@ -10,6 +10,8 @@ import TopGunStorage
 actor Partition {
     nonisolated let id: PartitionID
     private nonisolated let group: LoopBound<GroupCore>
+    /// How many times it was torn down.
+    private var deaths = 0
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { group.loop.executor }
 
@@ -21,8 +23,11 @@ actor Partition {
     /// Writes a checkpoint of the partition, slice by slice, while it goes on serving.
     ///
     /// It covers the log up to what was durable when it began: all of that had been merged into memory before it was
-    /// logged, and so is in some slice. What is written meanwhile may be in it too; it is in the log as well.
+    /// logged, and so is in some slice. What is written meanwhile may be in it too; it is in the log as well. None is
+    /// written of a partition that is torn down, not even in the middle of it.
     func checkpoint(into store: CheckpointStore) async -> StorageError? {
+        guard group.value.isOpen(id) else { return nil }
+        let deaths = deaths
         let writer = store.begin(partition: id.index, covering: group.value.durablePosition)
         var sink = ByteSink(capacity: Limits.checkpointSliceBytes + 4_096)
         var cursor: CheckpointCursor?
@@ -32,6 +37,10 @@ actor Partition {
             guard sink.count > 0 else { continue }
             let (recycled, failure) = await append(sink, to: writer)
             if let failure { return failure }
+            guard deaths == self.deaths else {
+                writer.abandon()
+                return nil
+            }
             sink = recycled
         } while cursor != nil
         let failure = await withCheckedContinuation { continuation in
@@ -49,5 +58,59 @@ actor Partition {
         }
     }
 
+    /// Tears the partition down: it forgets everything and answers `NOT_READY` until ``rebuild(from:on:)`` is done.
+    /// `false` if it is down already.
+    func kill() -> Bool {
+        guard group.value.close(id) else { return false }
+        deaths += 1
+        return true
+    }
+
+    /// Brings back what was merged before ``kill()``, and opens the partition. Calls may be repeated after a failure.
+    ///
+    /// Everything the partition logged is waited for first: what was merged and not on disk yet at the moment of its
+    /// death is read from there like the rest.
+    func rebuild(from log: WriteAheadLog, on thread: any Loop) async -> PartitionFailure? {
+        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+            group.value.afterGate { continuation.resume() }
+        }
+        let reader = log.reader(of: id.index, upTo: log.durablePosition)
+        defer { reader.close() }
+        let id = id
+        do throws(StorageError) {
+            var isMore = true
+            while isMore {
+                let (slice, more) = try await thread.run { () throws(StorageError) in
+                    let sink = ByteSink(capacity: Limits.rebuildSliceBytes + 4_096)
+                    let isMore = try reader.read(into: sink, bytesLimit: Limits.rebuildSliceBytes) { record in
+                        record.kind != .clockBound && PartitionID(hash: KeyHash.of(record.key)) == id
+                    }
+                    return (Handover(sink), isMore)
+                }
+                if let refusal = group.value.load(slice.value) { return .refused(refusal) }
+                isMore = more
+            }
+        } catch {
+            return .unreadable(error)
+        }
+        group.value.open(id)
+        return nil
+    }
+
     var summary: PartitionSummary? { group.value.state.summary(of: id) }
+}
+
+/// Why a partition could not be rebuilt.
+enum PartitionFailure: Error, CustomStringConvertible {
+    /// Its checkpoint or the log cannot be read.
+    case unreadable(StorageError)
+    /// The core does not take a record.
+    case refused(PartitionError)
+
+    var description: String {
+        switch self {
+        case .unreadable(let error): error.message
+        case .refused(let error): "a record of it is not accepted: \(error.code)"
+        }
+    }
 }

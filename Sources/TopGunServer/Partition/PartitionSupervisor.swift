@@ -2,7 +2,12 @@ import TopGunEnvironment
 import TopGunModel
 import TopGunStorage
 
-/// Looks after the partitions of a node: checkpoints when the log has grown, and expiry.
+/// Looks after the partitions of a node: checkpoints when the log has grown, expiry, and partitions that are torn down
+/// and rebuilt while the others go on.
+///
+/// ```
+///   restart ──► kill ──► rebuild ──failed──► after a while, again ──► ... until it is open
+/// ```
 ///
 /// Runs on the first event loop; the work itself is done on the partitions' loops and on the threads of the storage.
 actor PartitionSupervisor {
@@ -14,6 +19,9 @@ actor PartitionSupervisor {
     private let logBytesMax: Int64
     private let groups: [PartitionGroup]
     private let partitions: [Partition]
+    /// Where partitions are read that are rebuilt.
+    private let reading: any Loop
+    private(set) var closed = PartitionSet()
     private var isStopping = false
     private var sleeper: CheckedContinuation<Void, Never>?
     private var alarm: (any ScheduledJob)?
@@ -33,6 +41,7 @@ actor PartitionSupervisor {
         self.logBytesMax = logBytesMax
         self.groups = groups
         self.partitions = partitions
+        self.reading = context.environment.spawner.thread(named: "topgun-rebuild")
     }
 
     /// Until ``stop()``, every second or so.
@@ -69,6 +78,29 @@ actor PartitionSupervisor {
             log.retire(store.coverage)
             await sleep(millis: Limits.checkpointPauseMillis)
         }
+    }
+
+    /// Tears a partition down and rebuilds it from its checkpoint and the log. Returns when it is open again; `false`,
+    /// at once, if it is being rebuilt already. A partition that cannot be read stays closed and is tried again.
+    @discardableResult
+    func restart(_ id: PartitionID) async -> Bool {
+        guard !isStopping, await partitions[id.index].kill() else { return false }
+        closed.insert(id.index)
+        context.log.warning("a partition is torn down and rebuilt", [.partition: id.index])
+        var pauseMillis = Limits.rebuildRetryMillisMin
+        while let failure = await partitions[id.index].rebuild(from: log, on: reading) {
+            context.log.error(
+                "a partition could not be rebuilt; it stays closed and is tried again",
+                [.partition: id.index, .error: failure])
+            await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+                loop.schedule(afterMillis: pauseMillis) { continuation.resume() }
+            }
+            guard !isStopping else { return false }
+            pauseMillis = min(pauseMillis * 2, Limits.rebuildRetryMillisMax)
+        }
+        closed.remove(id.index)
+        context.log.info("a partition is open again", [.partition: id.index])
+        return true
     }
 
     private func sleep(millis: Int64) async {

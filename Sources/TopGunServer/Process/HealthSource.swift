@@ -22,13 +22,18 @@ package struct NodeHealth: Sendable {
     package var detail: String
     /// Operations taken and not yet answered.
     package var operationsInFlight: Int
+    /// Partitions that take no operations at present, because they are being rebuilt; ascending.
+    package var closedPartitions: [Int]
     /// Numbers of the moment for `/metrics`: records, bytes, log positions.
     package var gauges: [Gauge]
 
-    package init(state: State, detail: String, operationsInFlight: Int = 0, gauges: [Gauge] = []) {
+    package init(
+        state: State, detail: String, operationsInFlight: Int = 0, closedPartitions: [Int] = [], gauges: [Gauge] = []
+    ) {
         self.state = state
         self.detail = detail
         self.operationsInFlight = operationsInFlight
+        self.closedPartitions = closedPartitions
         self.gauges = gauges
     }
 }
@@ -58,6 +63,10 @@ package protocol ServingNode: HealthSource {
     /// Returns once every event loop and the log's thread have run a job that was given to them after the call: what
     /// feeds the watchdog.
     func pulse() async
+
+    /// Tears a partition down and rebuilds it from the disk while the others go on; `false` if that is under way already,
+    /// or if there are no partitions to speak of.
+    func restart(partition: Int) async -> Bool
 
     /// Called after every owner is drained: syncs and closes the log, releases the data directory.
     func stop() async throws(ServerError)
@@ -89,3 +98,7 @@ package struct NodeContext: Sendable {
 
 /// Opens the data directory, recovers it, and returns a node that serves.
 package typealias NodeStarter = @Sendable (NodeContext) async throws(ServerError) -> any ServingNode
+
+extension ServingNode {
+    package func restart(partition: Int) async -> Bool { false }
+}

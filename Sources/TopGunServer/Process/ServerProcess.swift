@@ -60,7 +60,8 @@ package struct ServerProcess: Sendable {
         metrics.start(on: spawner.loops)
         let door = ClientDoor(loops: spawner.eventLoops, metrics: metrics)
         let report = StatusReport(
-            door: door, metrics: metrics, requiresAuthentication: tokens != nil, clock: environment.clock)
+            door: door, metrics: metrics, requiresAuthentication: tokens != nil, clock: environment.clock,
+            tokens: tokens)
         let (ports, portSink) = AsyncStream.makeStream(of: Int.self)
         let (failures, failureSink) = AsyncStream.makeStream(of: ServerError.self)
 
