@@ -107,8 +107,8 @@ let package = Package(
             name: "topgun-demo", dependencies: ["TopGun", "TopGunEnvironment"], swiftSettings: house),
 
         .executableTarget(
-            name: "topgun-bench", dependencies: [.argumentParser], path: "Benchmarks/topgun-bench", swiftSettings: house
-        ),
+            name: "topgun-bench", dependencies: ["TopGun", .argumentParser], path: "Benchmarks/topgun-bench",
+            swiftSettings: house),
 
         // What reads Tests/Vectors, for tests only.
         .target(name: "GoldenVectors", path: "Tests/GoldenVectors", swiftSettings: house),

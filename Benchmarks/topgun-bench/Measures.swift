@@ -1,13 +1,16 @@
 import Foundation
 
-/// The measures of the table, each a closure that starts what it needs and stops it again.
+/// One measurement; what it needs is started in it and stopped again.
+typealias Measure = () async throws -> [Row]
+
+/// What is measured of the server, each a closure that starts what it needs and stops it again.
 struct Measures {
     let seconds: Double
     let rounds: Int
     let connections: Int
     let space: KeySpace
 
-    var all: [(name: String, measure: () throws -> [Row])] {
+    var all: [(name: String, measure: Measure)] {
         [
             ("durable, batch 64", { try durable(batch: 64, target: 2.5, cpuTarget: 0.9) }),
             ("memory, batch 64", { try inMemory(batch: 64, target: 1.5) }),
@@ -31,7 +34,8 @@ struct Measures {
                 Row(
                     measure: "server CPU per durable operation, batches of \(batch)", value: cpu, unit: "us",
                     target: cpuTarget.map(Row.Target.atMost),
-                    detail: "Redis \(text(redis.serverCPUMicrosPerOperation ?? .nan)) us"))
+                    detail: "Redis \(text(redis.serverCPUMicrosPerOperation ?? .nan)) us",
+                    figures: redis.serverCPUMicrosPerOperation.map { ["redis": $0] } ?? [:]))
         }
         return rows
     }
@@ -51,7 +55,8 @@ struct Measures {
             Row(
                 measure: "one client alone, REPLICATED, p50 against Redis", value: topgun.p50Micros / redis.p50Micros,
                 unit: "x", target: .atMost(1.2),
-                detail: "\(text(topgun.p50Micros)) us, Redis \(text(redis.p50Micros)) us")
+                detail: "\(text(topgun.p50Micros)) us, Redis \(text(redis.p50Micros)) us",
+                figures: figures(topgun, redis))
         ]
     }
 
@@ -62,7 +67,16 @@ struct Measures {
             detail: """
                 \(text(topgun.operationsPerSecond))/s (p50 \(text(topgun.p50Micros)) us, p99 \(text(topgun.p99Micros)) us), \
                 Redis \(text(redis.operationsPerSecond))/s (p50 \(text(redis.p50Micros)) us, p99 \(text(redis.p99Micros)) us)
-                """)
+                """,
+            figures: figures(topgun, redis))
+    }
+
+    private func figures(_ topgun: LoadResult, _ redis: LoadResult) -> [String: Double] {
+        [
+            "topgundPerSecond": topgun.operationsPerSecond, "topgundP50Micros": topgun.p50Micros,
+            "topgundP99Micros": topgun.p99Micros, "redisPerSecond": redis.operationsPerSecond,
+            "redisP50Micros": redis.p50Micros, "redisP99Micros": redis.p99Micros,
+        ]
     }
 
     /// Runs both servers in turn under the same load; the better run of each side counts.
@@ -131,7 +145,8 @@ struct Measures {
                 Row(
                     measure: "write to notification on another idle client, p50",
                     value: micros[micros.count / 2] / 1000,
-                    unit: "ms", target: .atMost(1), detail: "p99 \(text(micros[micros.count * 99 / 100])) us")
+                    unit: "ms", target: .atMost(1), detail: "p99 \(text(micros[micros.count * 99 / 100])) us",
+                    figures: ["p50Micros": micros[micros.count / 2], "p99Micros": micros[micros.count * 99 / 100]])
             ]
         }
     }

@@ -109,7 +109,7 @@ final class Peer {
     }
 
     /// On the disk of the working directory, so that every server syncs to the same device.
-    private static func freshDirectory(_ name: String) throws -> URL {
+    static func freshDirectory(_ name: String) throws -> URL {
         let directory = URL(fileURLWithPath: FileManager.default.currentDirectoryPath)
             .appending(path: ".build/bench-\(name)-\(UInt32.random(in: .min ... .max))")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)

@@ -13,6 +13,8 @@ struct Row: Codable {
     var target: Target?
     /// The figures the value was made of, such as both sides of a ratio.
     var detail: String
+    /// The same for machines, by name; with the percentiles where there are any.
+    var figures: [String: Double] = [:]
 
     var isReached: Bool? {
         switch target {

@@ -1,15 +1,15 @@
 import ArgumentParser
 import Foundation
 
-/// Compares `topgund` with Redis on this machine, in one run, over real sockets.
+/// Compares `topgund` with Redis on this machine, in one run, over real sockets, and measures what an app feels of the SDK.
 @main
-struct TopGunBench: ParsableCommand {
+struct TopGunBench: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "topgun-bench",
         abstract: "Measures topgund against redis-server with the same connections, batches, keys and values.",
         discussion: """
             Every pair runs twice in turn (topgund, Redis, topgund, Redis), the better run of each side counts. Both \
-            servers keep their files below .build of the working directory, on one disk.
+            servers keep their files below .build of the working directory, on one disk; so does the replica.
             """)
 
     @Option(help: "Seconds that each load is measured, after one second of warm-up.")
@@ -33,16 +33,17 @@ struct TopGunBench: ParsableCommand {
     @Option(help: "Where the results go as JSON.")
     var json = ".build/bench.json"
 
-    func run() throws {
+    func run() async throws {
         signal(SIGPIPE, SIG_IGN)
         let measures = Measures(
             seconds: seconds, rounds: rounds, connections: connections,
             space: KeySpace(keys: keys, valueBytes: valueBytes))
+        let replica = ReplicaMeasures(valueBytes: valueBytes)
         var report = Report()
-        for (name, measure) in measures.all where only.map(name.contains) ?? true {
+        for (name, measure) in measures.all + replica.all where only.map(name.contains) ?? true {
             say("measuring: \(name) ...")
             do {
-                report.rows += try measure()
+                report.rows += try await measure()
             } catch {
                 say("  failed: \(error)")
                 report.rows.append(
