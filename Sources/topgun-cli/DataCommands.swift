@@ -34,11 +34,12 @@ struct Set: AsyncParsableCommand {
     func run() async throws {
         let value = text ? JSONValue.text(value) : JSONValue(typed: value)
         guard value != .null else { throw Failure(.usage, "null is no value: use remove") }
+        let lifetime = try lifetime()
         let session = try await Session(options)
         let map = try await session.emptyMap(map)
         let receipt: WriteReceipt
         do {
-            receipt = try map.set(value, for: key, lifetime: lifetimeSeconds.map { .milliseconds(Int64($0 * 1000)) })
+            receipt = try map.set(value, for: key, lifetime: lifetime)
         } catch {
             throw Failure(.usage, error.message)
         }
@@ -48,6 +49,17 @@ struct Set: AsyncParsableCommand {
             print(
                 JSONValue.object(["map": .text(map.name), "key": .text(key), "level": .text(level.rawValue)]).json)
         }
+    }
+}
+
+extension Set {
+    private func lifetime() throws(Failure) -> Duration? {
+        guard let lifetimeSeconds else { return nil }
+        // What is no number, or too large for one of milliseconds, fails here.
+        guard let millis = Int64(exactly: (lifetimeSeconds * 1000).rounded()), millis > 0 else {
+            throw Failure(.usage, "the lifetime must be at least a millisecond, and end some time")
+        }
+        return .milliseconds(millis)
     }
 }
 
@@ -117,6 +129,7 @@ struct Watch: AsyncParsableCommand {
     @OptionGroup var options: GlobalOptions
 
     func run() async throws {
+        guard count.map({ $0 > 0 }) ?? true else { throw Failure(.usage, "the count must be above 0") }
         let session = try await Session(options)
         let map = try await session.map(map)
         session.arrived()

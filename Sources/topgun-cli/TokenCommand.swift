@@ -17,6 +17,8 @@ struct Token: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Becomes `aud`.", valueName: "name")) var audience: String?
     @Flag(help: "Write JSON, one object a line.") var json = false
 
+    private static let lifetimeSecondsLongest = 100 * 365 * 86400
+
     private struct Claims: JWTPayload {
         var sub: SubjectClaim
         var exp: ExpirationClaim
@@ -29,7 +31,9 @@ struct Token: AsyncParsableCommand {
 
     func run() async throws {
         guard !user.isEmpty else { throw Failure(.usage, "the user is empty") }
-        guard lifetimeSeconds > 0 else { throw Failure(.usage, "the lifetime must be above 0") }
+        guard lifetimeSeconds > 0, lifetimeSeconds <= Self.lifetimeSecondsLongest else {
+            throw Failure(.usage, "the lifetime must be above 0 and at most a hundred years")
+        }
         let keys = JWTKeyCollection()
         await keys.add(hmac: HMACKey(from: try secret()), digestAlgorithm: .sha256)
         let now = Double(SystemClock().wallMillis()) / 1000
