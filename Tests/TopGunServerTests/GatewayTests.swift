@@ -111,7 +111,7 @@ import TopGunWire
         #expect(early.count == 1)
         #expect(early.first?.results?.map(\.level) == [.memory, .memory, .memory])
         let raised = messages.compactMap { if case .levelUp(let operations) = $0 { operations } else { nil } }
-        #expect(raised == [[1, 2, 3].map { LevelUp(id: $0, level: .replicated) }])
+        #expect(raised == [[1, 2, 3].map { LevelUp(id: $0, level: .persisted) }])
     }
 
     @Test func `an early acknowledgement never covers a write that is not on disk`() {
@@ -124,6 +124,16 @@ import TopGunWire
         #expect(answers.map(\.level) == [.memory, .replicated])
         #expect(answers.first?.lastID == 0)
         #expect(answers.first?.results?.map(\.id) == [2])
+    }
+
+    @Test func `a client that knows levels is told of all that a single node has, though it asked for less`() {
+        let server = server()
+        let writer = server.connect(hello: .hello([.results, .levels]))
+        _ = writer.received()
+        writer.send(Make.batch(Make.put(1, "a", 1), concern: .applied), Make.batch(Make.put(2, "b", 1)))
+        server.settle()
+        #expect(
+            acknowledgements(writer.received()).flatMap { $0.results ?? [] }.map(\.level) == [.persisted, .persisted])
     }
 
     @Test func `FIRE_AND_FORGET is not answered and PERSISTED is named`() {

@@ -43,6 +43,7 @@ extension GatewayCore {
     /// Books the outcomes in the session's ledger.
     private func settle(_ shell: SessionShell, _ phase: AcknowledgementPhase) -> Settlement {
         var summary = Settlement()
+        let knowsLevels = shell.core.features.contains(.levels)
         for answer in answers {
             switch answer.way {
             case .early:
@@ -53,7 +54,7 @@ extension GatewayCore {
                 continue
             case .durable:
                 summary.durable += 1
-                summary.level = min(summary.level, answer.durableLevel)
+                summary.level = min(summary.level, answer.durableLevel(knowsLevels: knowsLevels))
                 summary.highestDurableID = max(summary.highestDurableID, answer.id ?? 0)
             case .silent: break
             case .refused:
@@ -116,13 +117,13 @@ extension GatewayCore {
         if !ways.isEmpty {
             results.reserveCapacity(count)
             for answer in answers where ways.contains(answer.way) {
-                if let id = answer.id { results.append(result(answer, id)) }
+                if let id = answer.id { results.append(result(answer, id, shell)) }
             }
         }
         ServerFrame.acknowledgement(lastID: lastID, level: level, results: results, into: sink)
     }
 
-    private func result(_ answer: OperationAnswer, _ id: UInt64) -> OperationResult {
+    private func result(_ answer: OperationAnswer, _ id: UInt64, _ shell: SessionShell) -> OperationResult {
         var result = OperationResult(id: id)
         switch answer.outcome {
         case .merged, .repeated, .restamped: break
@@ -133,7 +134,8 @@ extension GatewayCore {
             if refusal == .clockAhead { result.serverTime = clock.wallMillis() }
             return result
         }
-        result.level = answer.way == .early ? .memory : answer.durableLevel
+        let knowsLevels = shell.core.features.contains(.levels)
+        result.level = answer.way == .early ? .memory : answer.durableLevel(knowsLevels: knowsLevels)
         return result
     }
 
@@ -163,7 +165,7 @@ extension GatewayCore {
         var raised: [LevelUp] = []
         for answer in answers where answer.way == .early {
             guard let id = answer.id else { continue }
-            raised.append(LevelUp(id: id, level: .replicated))
+            raised.append(LevelUp(id: id, level: answer.durableLevel(knowsLevels: true)))
         }
         if !raised.isEmpty { group.answerAfterGate(.levelUp(raised), to: shell.id) }
     }

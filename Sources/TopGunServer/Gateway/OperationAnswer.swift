@@ -44,6 +44,7 @@ struct OperationAnswer {
         }
     }
 
-    /// The level reached once it is on this disk: on a single node without a database every level there is.
-    var durableLevel: WriteConcern { max(concern, .replicated) }
+    /// The level reached once it is on this disk: on a single node without a database every level there is. A client that
+    /// knows levels is told so, for nothing will be said later; an official one hears of the level that it asked for.
+    func durableLevel(knowsLevels: Bool) -> WriteConcern { knowsLevels ? .persisted : max(concern, .replicated) }
 }
