@@ -11,6 +11,8 @@ package enum Limits {
 
     /// How long another process may hold the store's write lock before a write fails.
     package static let storeBusyMillisMax = 5000
+    /// Memory for pages of the store, in KiB; beyond it SQLite lets go of those used longest ago.
+    package static let storeCacheKiBMax = 8192
     /// How often a process looks whether another one has written to the store they share, or has left.
     package static let storePollMillis: Int64 = 100
 
@@ -18,6 +20,9 @@ package enum Limits {
 
     /// Lost writes that wait for one reader of ``TopGunClient/lostWrites``; beyond it the oldest go.
     package static let lostWritesBufferMax = 1000
+    /// Keys of changes that a reader has taken and that are still held; from here on they are let go once they are half of
+    /// all that are held.
+    package static let readKeysMax = 1024
     /// Decoded values that a map keeps for its next reads; beyond it all of them are let go and decoded again when read.
     package static let decodedValuesMax = 1 << 18
 

@@ -17,6 +17,12 @@ package struct ByteString: Hashable, Sendable {
         self.bytes = Array(bytes)
     }
 
+    /// All bytes at once: what the compiler would write hashes an array element by element.
+    package func hash(into hasher: inout Hasher) {
+        bytes.withUnsafeBytes { hasher.combine(bytes: $0) }
+        hasher.combine(bytes.count)
+    }
+
     package var count: Int { bytes.count }
     package var isEmpty: Bool { bytes.isEmpty }
 

@@ -34,7 +34,9 @@ package protocol ReplicaStore {
     /// What has become of operations, in the order asked for.
     mutating func fates(of ids: [UInt64]) throws(StoreError) -> [OperationFate]
 
-    /// Writes everything or nothing, and returns only when it is durable.
+    /// Writes everything or nothing, after everything that was committed before, and returns only when it is durable. A
+    /// transaction that need not be (``StoreTransaction/mustBeDurable``) may become so with a later one: a power cut then
+    /// takes it back whole, but never a part of it, nor one before it alone.
     mutating func commit(_ transaction: StoreTransaction) throws(StoreError) -> CommitOutcome
 }
 
@@ -61,6 +63,10 @@ package struct StoreTransaction: Sendable, Equatable {
     package var forgotten: [UInt64] = []
 
     package init() {}
+
+    /// Whether anything in it may leave the device, or was promised to the application, once it is committed. The rest
+    /// comes again from the servers when it is lost: records, cursors, what became of operations.
+    package var mustBeDurable: Bool { identity != nil || !newOperations.isEmpty || !restamped.isEmpty }
 
     package var isEmpty: Bool {
         identity == nil && clearedMaps.isEmpty && maps.isEmpty && entries.isEmpty && newOperations.isEmpty

@@ -296,6 +296,33 @@ import TopGunReplica
         #expect(try store.settings() == ["wal", "2"])
     }
 
+    @Test func `C02: whatever may leave the device waits for the disk, what comes again from the servers does not`()
+        throws
+    {
+        let folder = try TemporaryFolder()
+        let store = try SQLiteStore(path: folder.path("replica.db"))
+        var write = StoreTransaction()
+        write.newOperations = [NewOperation(map: "m", key: "k", record: Self.record(1))]
+        let id = try store.commit(write).firstOperationID
+        #expect(try store.settings() == ["wal", "2"])
+        var news = StoreTransaction()
+        news.entries = [Self.entry("m", "k", Self.record(2))]
+        news.retired = [id]
+        _ = try store.commit(news)
+        #expect(try store.settings() == ["wal", "1"])
+        for change in 0..<3 {
+            var transaction = StoreTransaction()
+            switch change {
+            case 0: transaction.identity = StoredIdentity(node: "n")
+            case 1: transaction.restamped = [StoredOperation(id: id, map: "m", key: "k", record: Self.record(3))]
+            default: transaction = write
+            }
+            _ = try store.commit(transaction)
+            #expect(try store.settings() == ["wal", "2"], "\(change)")
+            _ = try store.commit(news)
+        }
+    }
+
     @Test func `C05: two stores on one file see each other's writes, and ids never collide`() throws {
         let folder = try TemporaryFolder()
         let stores = try [SQLiteStore(path: folder.path("replica.db")), SQLiteStore(path: folder.path("replica.db"))]
