@@ -247,10 +247,11 @@ public final class LiveRows<Value: Codable & Sendable> {
 
     /// Follows the query for as long as the model lives.
     public init(_ query: LiveQuery<Value>) {
+        // Before the rows are read, so that no change falls between.
+        subscription = query.rows.changes.subscribe(false)
         let now = query.current
         rows = now.rows
         isConfirmed = now.isConfirmed
-        subscription = query.rows.changes.subscribe(true)
         query.rows.follow(query.client, subscription.inbox) { [weak self] result in
             self?.rows = result.rows
             self?.isConfirmed = result.isConfirmed

@@ -4,12 +4,13 @@ import TopGunReplica
 /// A write of this store's application that does not stand: the app can get its value back from here.
 public struct LostWrite: Sendable {
     public enum Reason: Sendable, Hashable {
-        /// A newer write of the same key won; see ``LostWrite/winner(as:)``. It was merged, so every device agrees.
+        /// A newer write of the same key won; see ``LostWrite/winner(as:)``. It was merged, so every device agrees. Kept
+        /// until ``TopGunClient/forget(_:)`` or the end of this run.
         case superseded
         /// The server refused it for good, with this code, such as `FORBIDDEN`. The key shows again what the server
         /// holds. Kept, over restarts too, until ``TopGunClient/forget(_:)``.
         case refused(code: String)
-        /// This device could not store it (for instance because its disk is full), so it did not happen.
+        /// This device could not store it (for instance because its disk is full), so it did not happen. Kept as above.
         case notStored
     }
 
@@ -19,6 +20,8 @@ public struct LostWrite: Sendable {
     /// Whether the write was a removal; then there is no value.
     public var isRemoval: Bool { losing.isTombstone }
 
+    /// Tells lost writes apart; given by ``LostWriteBook``.
+    var number: UInt64 = 0
     let operation: UInt64
     let losing: Payload
     let winning: Payload?
@@ -37,12 +40,13 @@ public struct LostWrite: Sendable {
 
 /// Writes that do not stand, as they become known.
 ///
-/// Begins with the refused ones that were not forgotten yet. At most ``Limits/lostWritesBufferMax`` wait for one reader;
-/// beyond that the oldest go. Ends when the client is closed.
+/// Begins with those that became known earlier and were not forgotten yet (``TopGunClient/forget(_:)``), oldest first:
+/// refused ones, those of earlier runs too, and the last 1,000 others of this run. At most 1,000 wait for one reader; beyond
+/// that the oldest go. Ends when the client is closed.
 public struct LostWrites: AsyncSequence, Sendable {
     let engine: ReplicaEngine
 
-    public func makeAsyncIterator() -> Iterator { Iterator(subscription: engine.subscribeToLostWrites()) }
+    public func makeAsyncIterator() -> Iterator { Iterator(subscription: engine.lostWrites.subscribe()) }
 
     public struct Iterator: AsyncIteratorProtocol {
         let subscription: HubSubscription<LostWriteQueue>

@@ -13,8 +13,8 @@ public struct TokenSource: Sendable {
     }
 
     /// Asked for a token whenever a server wants one: at the first connection that demands it, and again when one was
-    /// refused, for instance because it had expired. One call at a time; after an error it is called again, 1 to 30
-    /// seconds later.
+    /// refused, for instance because it had expired. One call at a time; after an error, and with a token that is refused
+    /// again and again, the next attempt is 1 to 30 seconds later.
     public static func provider(_ provider: @escaping @Sendable () async throws -> String) -> TokenSource {
         TokenSource(kind: .provider(provider))
     }

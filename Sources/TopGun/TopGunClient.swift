@@ -98,8 +98,10 @@ public final class TopGunClient: Sendable {
     /// Writes of this store that do not stand, with their values.
     public var lostWrites: LostWrites { LostWrites(engine: engine) }
 
-    /// Says that a refused write was dealt with; it is not told of again. Does nothing for other reasons.
+    /// Says that a lost write was dealt with; later readers of ``lostWrites`` are not told of it, nor, if it was refused,
+    /// the next run of the application. Forgetting it twice does nothing.
     public func forget(_ lost: LostWrite) {
+        engine.lostWrites.forget(lost)
         guard case .refused = lost.reason else { return }
         engine.tell { replica, _ in replica.forgetSetAside(lost.operation) }
     }

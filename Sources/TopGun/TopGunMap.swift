@@ -56,8 +56,11 @@ public struct TopGunMap<Value: Codable & Sendable>: Sendable {
         if let lifetime {
             let (seconds, attoseconds) = lifetime.components
             let whole = seconds.multipliedReportingOverflow(by: 1000)
-            millis = whole.overflow ? -1 : whole.partialValue + attoseconds / 1_000_000_000_000_000
-            guard millis > 0 else { throw TopGunError(.invalidArgument, "a lifetime is at least a millisecond") }
+            let sum = whole.partialValue.addingReportingOverflow(attoseconds / 1_000_000_000_000_000)
+            millis = sum.partialValue
+            guard millis > 0, !whole.overflow, !sum.overflow else {
+                throw TopGunError(.invalidArgument, "a lifetime is at least a millisecond, and ends some time")
+            }
         }
         return try store.set(value, for: key, lifetimeMillis: millis)
     }

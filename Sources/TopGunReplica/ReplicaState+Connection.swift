@@ -23,11 +23,14 @@ extension ReplicaState {
     }
 
     /// The token to present; `nil` to present none.
-    package mutating func setToken(_ token: String?, at now: ReplicaTime) {
+    ///
+    /// A person who signs in wants to be connected at once. A token that a program fetched because the last one was
+    /// refused waits for the next attempt: it may be the same one, and the servers are not asked as fast as they answer.
+    package mutating func setToken(_ token: String?, connectsAtOnce: Bool = true, at now: ReplicaTime) {
         self.token = token
         switch link.state {
         case .awaitingToken: authenticate(at: now)
-        case .idle: connectIfWanted(at: now)
+        case .idle: if connectsAtOnce { connectIfWanted(at: now) }
         case .opening, .greeting, .authenticating, .ready: break
         }
     }

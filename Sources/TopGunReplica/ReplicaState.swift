@@ -223,6 +223,16 @@ extension ReplicaState {
         answerPulls(of: map)
     }
 
+    /// The store could not be read: the map is not open after all. Opening it again has it read again.
+    package mutating func loadFailed(map id: MapID) {
+        let map = id.index
+        guard maps.indices.contains(map), maps[map].loading == .loading else { return }
+        maps[map].loading = .known
+        maps[map].isOpen = false
+        maps[map].isSyncDue = false
+        syncsDue.removeAll { $0 == map }
+    }
+
     /// Puts a stored record where it was, below whatever has happened since.
     private mutating func restore(_ record: LWWRecord, isOwn: Bool, at ref: EntryRef, _ now: ReplicaTime) {
         let place = Int(ref.place)

@@ -18,7 +18,17 @@ struct RetiredWrites: Sendable {
             order.removeFirst(start)
             start = 0
         }
+        if order.count - start > 2 * ReplicaLimits.retiredWritesMax { forgetTaken() }
     }
+
+    /// Those that were taken leave the order too, or it would grow for as long as the replica lives.
+    private mutating func forgetTaken() {
+        order = order[start...].filter { writes[$0] != nil }
+        start = 0
+    }
+
+    /// Ids that are kept, taken ones included.
+    var orderedCount: Int { order.count }
 
     /// The write with that id, which is then forgotten.
     mutating func take(_ id: UInt64) -> WriteResult? {

@@ -114,6 +114,28 @@ import TopGunWire
         }
     }
 
+    @Test func `a token that a program fetched after a refusal waits for the next attempt, a person's does not`() throws
+    {
+        let client = try TestClient(token: "expired")
+        var attempts = 0
+        for _ in 0..<20 {
+            if client.connections.contains(.open) {
+                attempts += 1
+                _ = opened(client)
+                client.receive(.authenticationFailed(error: "Authentication failed", code: 401))
+            }
+            client.connections = []
+            client.state.setToken("expired too", connectsAtOnce: false, at: client.now)
+            client.settle()
+            client.pass(250)
+        }
+        #expect(attempts > 1 && attempts < 6, "\(attempts) attempts in five seconds")
+        client.connections = []
+        client.state.setToken("by hand", at: client.now)
+        client.settle()
+        #expect(client.connections == [.open])
+    }
+
     @Test func `operations of one user are never sent as another (C08)`() throws {
         let client = try TestClient(token: "of u")
         let todos = try client.open("todos")

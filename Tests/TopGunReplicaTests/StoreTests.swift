@@ -63,6 +63,21 @@ import TopGunWire
         #expect(try client.store.fates(of: [1]) == [.retired])
     }
 
+    @Test func `a map that could not be read is not open, and is read when it is opened again`() throws {
+        let first = try TestClient()
+        try first.set("a", 1, in: try first.open("todos"))
+        let client = try TestClient(store: first.store)
+        client.connect()
+        let map = try client.state.open("todos", at: client.now)
+        client.state.loadFailed(map: map)
+        #expect(throws: ReplicaError.self) { try client.set("b", 2, in: map) }
+        #expect(client.syncState == .live, "it waits for no map")
+        try client.open("todos")
+        #expect(client.value("a", in: map) == 1)
+        try client.set("b", 2, in: map)
+        #expect(client.pendingCount == 2)
+    }
+
     @Test func `a crash before the commit forgets the write, after it sends it once more (B20, C01)`() throws {
         for isCommitted in [false, true] {
             let client = try TestClient()

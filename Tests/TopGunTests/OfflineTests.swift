@@ -1,8 +1,12 @@
 import Foundation
+import GRDB
+import Observation
+import Synchronization
 import Testing
-import TopGun
 import TopGunEnvironment
 import TopGunModel
+
+@testable import TopGun
 
 struct Todo: Codable, Equatable, Sendable {
     var title: String
@@ -109,6 +113,99 @@ struct Todo: Codable, Equatable, Sendable {
         #expect(rows.rows.map(\.value) == [Todo(title: "a")])
     }
 
+    @Test @MainActor func `a view that reads a model is told when its rows change, and not before`() async throws {
+        let client = try await TopGunClient(store: .memory)
+        let todos = try await client.map("todos", of: Todo.self)
+        let rows = LiveRows(try todos.query(where: ["done": false]))
+        let changes = Changes()
+        withObservationTracking {
+            #expect(rows.rows.isEmpty && !rows.isConfirmed)
+        } onChange: {
+            changes.count.add(1, ordering: .relaxed)
+        }
+        try await todos.set(Todo(title: "other", done: true), for: "0").reaches(.stored)
+        #expect(changes.count.load(ordering: .relaxed) == 0)
+        try todos.set(Todo(title: "a"), for: "1")
+        while changes.count.load(ordering: .relaxed) == 0 { await Task.yield() }
+        while rows.rows.isEmpty { await Task.yield() }
+        #expect(rows.rows.map(\.id) == ["1"])
+    }
+
+    private final class Changes: Sendable {
+        let count = Atomic(0)
+    }
+
+    @Test func `the sync state is told from the first on, and ends with the client`() async throws {
+        let client = try await TopGunClient(server: "ws://127.0.0.1:1/ws", store: .memory)
+        for await state in client.syncState {
+            if case .offline(.unreachable(let reason)) = state {
+                #expect(!reason.isEmpty)
+                break
+            }
+        }
+        client.setOnline(false)
+        for await state in client.syncState where state == .offline(.notWanted) { break }
+        var states = client.syncState.makeAsyncIterator()
+        await client.close()
+        while let state = await states.next() { #expect(state == .offline(.notWanted)) }
+        #expect(client.syncState.current == .offline(.notWanted))
+    }
+
+    @Test func `a client that is let go stores what was written, and its receipts hear of it`() async throws {
+        let folder = try TemporaryFolder()
+        for round in 0..<100 {
+            var client: TopGunClient? = try await TopGunClient(store: .file(folder.path("a.db")))
+            let receipt = try await client?.map("m", of: Int.self).set(round, for: "k")
+            client = nil
+            try await receipt?.reaches(.stored)
+        }
+        // The last one lets go of the file a moment after its receipt.
+        let client = try await TopGunClient(store: .file(folder.path("a.db")))
+        #expect(try await client.map("m", of: Int.self)["k"] == 99)
+        #expect(client.pendingCount == 100 || !client.info.isSyncing)
+    }
+
+    @Test func `a process that ends while it writes ends well, and loses nothing that it was told is stored`()
+        async throws
+    {
+        let folder = try TemporaryFolder()
+        for round in 0..<5 {
+            let path = folder.path("\(round).db")
+            await #expect(processExitsWith: .success) { [path = path as String, round = round as Int] in
+                let client = try await TopGunClient(server: "ws://127.0.0.1:1/ws", store: .file(path))
+                let map = try await client.map("m", of: Int.self)
+                for number in 0..<100 { try await map.set(number, for: "told \(number)").reaches(.stored) }
+                for number in 0..<(round * 500) { try map.set(number, for: "\(number)") }
+                exit(EXIT_SUCCESS)
+            }
+            let client = try await TopGunClient(store: .file(path))
+            let map = try await client.map("m", of: Int.self)
+            for number in 0..<100 { #expect(map["told \(number)"] == number) }
+            // Each write is there with its operation, or not at all.
+            #expect(client.pendingCount == map.count)
+        }
+    }
+
+    @Test func `a map that cannot be read is an error, and can be opened once it can`() async throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path("a.db")
+        let first = try await TopGunClient(store: .file(path))
+        try await first.map("m", of: Int.self).set(1, for: "k").reaches(.stored)
+        await first.close()
+        let client = try await TopGunClient(store: .file(path))
+        let queue = try #require(
+            client.engine.store.withLock { store -> DatabaseQueue? in
+                if case .file(let file) = store { file.queue } else { nil }
+            })
+        try await queue.write { try $0.execute(sql: "ALTER TABLE record RENAME TO hidden") }
+        for _ in 0..<2 {
+            let error = await #expect(throws: TopGunError.self) { try await client.map("m", of: Int.self) }
+            #expect(error?.code == .storage)
+        }
+        try await queue.write { try $0.execute(sql: "ALTER TABLE hidden RENAME TO record") }
+        #expect(try await client.map("m", of: Int.self)["k"] == 1)
+    }
+
     @Test func `a value with a lifetime is seen until it is over`() async throws {
         let client = try await TopGunClient(store: .memory)
         let todos = try await client.map("todos", of: Todo.self)
@@ -118,7 +215,14 @@ struct Todo: Codable, Equatable, Sendable {
         #expect(todos["a"] == Todo(title: "short"))
         while let value = await values.next(), value != nil { continue }
         #expect(todos["a"] == nil)
-        #expect(throws: TopGunError.self) { try todos.set(Todo(title: ""), for: "a", lifetime: .zero) }
+        let longest = Duration(
+            secondsComponent: Int64.max / 1000, attosecondsComponent: 999_000_000_000_000_000)
+        for lifetime in [.zero, .seconds(-1), .microseconds(999), longest, .seconds(Int64.max), .seconds(Int64.min)] {
+            let error = #expect(throws: TopGunError.self) {
+                try todos.set(Todo(title: ""), for: "a", lifetime: lifetime)
+            }
+            #expect(error?.code == .invalidArgument, "\(lifetime)")
+        }
     }
 
     @Test func `what stands and is of another type is told as such`() async throws {
@@ -163,6 +267,40 @@ struct Todo: Codable, Equatable, Sendable {
         await client.close()
         let error = await #expect(throws: TopGunError.self) { try await other.value }
         #expect(error?.code == .closed)
+    }
+
+    @Test func `whoever begins to read after the end gets what stands, and waits for nothing`() async throws {
+        let client = try await TopGunClient(store: .memory)
+        let map = try await client.map("m", of: Int.self)
+        try map.set(1, for: "k")
+        await client.close()
+        await client.close()
+        var values: [Int?] = []
+        for await value in map.values(for: "k") { values.append(value) }
+        #expect(values == [1])
+        for await change in map.changes { Issue.record("\(change)") }
+        for await lost in client.lostWrites { Issue.record("\(lost)") }
+        let error = #expect(throws: TopGunError.self) { try map.query() }
+        #expect(error?.code == .closed)
+        let late = await #expect(throws: TopGunError.self) { try await client.map("n", of: Int.self) }
+        #expect(late?.code == .closed)
+    }
+
+    @Test func `a client that is closed while its maps are opened leaves nobody waiting`() async throws {
+        for _ in 0..<200 {
+            let client = try await TopGunClient(store: .memory)
+            await withTaskGroup(of: Void.self) { group in
+                for number in 0..<3 {
+                    group.addTask {
+                        // Either is right; only waiting for ever is not.
+                        guard let map = try? await client.map("\(number)", of: Int.self) else { return }
+                        for await _ in map.changes {}
+                    }
+                }
+                group.addTask { await client.close() }
+            }
+            await #expect(throws: TopGunError.self) { try await client.map("late", of: Int.self) }
+        }
     }
 
     @Test func `many threads write and read at once`() async throws {

@@ -40,6 +40,56 @@ import TopGun
         #expect(anna.info.clusterID == ben.info.clusterID)
     }
 
+    @Test func `a single node without a database is all the levels there are`() async throws {
+        let folder = try TemporaryFolder()
+        let server = try TestServer(folder.path("data"))
+        let anna = try await client(server)
+        let receipt = try await anna.map("m", of: Int.self).set(1, for: "k")
+        try await receipt.reaches(.persisted)
+        #expect(receipt.level == .persisted)
+        #expect(anna.pendingCount == 0)
+    }
+
+    @Test func `a map is never called live before it was compared with the server`() async throws {
+        let folder = try TemporaryFolder()
+        let server = try TestServer(folder.path("data"))
+        let anna = try await client(server)
+        for number in 0..<20 {
+            try await anna.map("m\(number)", of: Int.self).set(number, for: "k").reaches(.replicated)
+        }
+        let ben = try await client(server)
+        _ = try await becomes(ben)
+        for number in 0..<20 {
+            let map = try await ben.map("m\(number)", of: Int.self)
+            _ = try await becomes(ben)
+            #expect(map["k"] == number)
+        }
+    }
+
+    @Test func `who looks later still gets back what lost`() async throws {
+        let folder = try TemporaryFolder()
+        let server = try TestServer(folder.path("data"))
+        let (anna, ben) = (try await client(server), try await client(server))
+        let (left, right) = (try await anna.map("m", of: Int.self), try await ben.map("m", of: Int.self))
+        ben.setOnline(false)
+        _ = try await becomes(ben) { if case .offline = $0 { true } else { false } }
+        let loser = try right.set(1, for: "k")
+        let now = Date()
+        while Date().timeIntervalSince(now) < 0.005 { continue }
+        try await left.set(2, for: "k").reaches(.replicated)
+        ben.setOnline(true)
+        try await loser.reaches(.replicated)
+        await wait(for: 2, "k", in: right)
+        // Nobody was reading when it happened.
+        for _ in 0..<2 {
+            var lost = ben.lostWrites.makeAsyncIterator()
+            let setback = try #require(await lost.next())
+            #expect(setback.reason == .superseded)
+            #expect(try setback.value(as: Int.self) == 1)
+            #expect(try setback.winner(as: Int.self) == 2)
+        }
+    }
+
     @Test func `a fresh client gets everything`() async throws {
         let folder = try TemporaryFolder()
         let server = try TestServer(folder.path("data"))

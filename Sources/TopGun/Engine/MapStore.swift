@@ -13,7 +13,13 @@ final class MapStore<Value: Codable & Sendable>: MapSink {
     let name: String
     private let decoded = Mutex(DecodedValues())
     private let all = Hub<ChangedKeys>()
-    private let single = Mutex<[ByteString: Hub<ChangedKeys>]>([:])
+    private let single = Mutex(SingleKeys())
+
+    /// Readers of one key each.
+    private struct SingleKeys {
+        var hubs: [ByteString: Hub<ChangedKeys>] = [:]
+        var isFinished = false
+    }
 
     init(engine: ReplicaEngine, id: MapID, name: String) {
         self.engine = engine
@@ -85,9 +91,10 @@ final class MapStore<Value: Codable & Sendable>: MapSink {
     func observe(_ key: ByteString?) -> HubSubscription<ChangedKeys> {
         guard let key else { return all.subscribe(ChangedKeys()) }
         return single.withLock { single in
-            single = single.filter { !$0.value.isEmpty }
-            let hub = single[key] ?? Hub()
-            single[key] = hub
+            single.hubs = single.hubs.filter { !$0.value.isEmpty }
+            let hub = single.hubs[key] ?? Hub()
+            // Whoever comes too late must not wait for news that never come.
+            if single.isFinished { hub.finish() } else { single.hubs[key] = hub }
             return hub.subscribe(ChangedKeys())
         }
     }
@@ -99,17 +106,20 @@ final class MapStore<Value: Codable & Sendable>: MapSink {
         }
     }
 
-    var isObserved: Bool { !all.isEmpty || single.withLock { !$0.isEmpty } }
+    var isObserved: Bool { !all.isEmpty || single.withLock { !$0.hubs.isEmpty } }
 
     func deliver(_ key: ByteString, isLocal: Bool) {
         all.change { $0.push(key, isLocal) }
-        let hub = single.withLock { $0[key] }
+        let hub = single.withLock { $0.hubs[key] }
         hub?.change { $0.push(key, isLocal) }
     }
 
     func finish() {
         all.finish()
-        let hubs = single.withLock { Array($0.values) }
+        let hubs = single.withLock { single in
+            single.isFinished = true
+            return Array(single.hubs.values)
+        }
         for hub in hubs { hub.finish() }
     }
 }
@@ -173,6 +183,9 @@ struct ChangedKeys: Sendable {
     private var start = 0
     private var isLocal: [ByteString: Bool] = [:]
 
+    /// Keys held, those already read included.
+    var heldCount: Int { order.count }
+
     mutating func push(_ key: ByteString, _ isLocal: Bool) {
         if self.isLocal.updateValue(isLocal, forKey: key) == nil { order.append(key) }
     }
@@ -183,6 +196,10 @@ struct ChangedKeys: Sendable {
         start += 1
         if start == order.count {
             order.removeAll(keepingCapacity: true)
+            start = 0
+        } else if start >= Limits.readKeysMax, start * 2 >= order.count {
+            // A reader that never quite catches up must not make the list grow with the number of changes.
+            order.removeFirst(start)
             start = 0
         }
         return (key, isLocal.removeValue(forKey: key) ?? false)

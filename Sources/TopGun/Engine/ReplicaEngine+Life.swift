@@ -82,6 +82,7 @@ extension ReplicaEngine {
             // Those of the log are the business of the process that syncs.
             if role == .leader { replica.restore(operations: content.operations) }
             replica.restore(setAside: content.setAside)
+            lostWrites.restore(content.setAside)
             replica.start(token: token, storeSequence: sequence, at: now)
         }
         pollStore()
@@ -131,7 +132,9 @@ extension ReplicaEngine {
 
     private func finishWhenIdle() {
         storeThread.execute { [self] in
-            if core.withLock({ $0.isCommitting }) { finishWhenIdle() } else { finish() }
+            guard !core.withLock({ $0.isCommitting }) else { return finishWhenIdle() }
+            // By way of the loop, which tells the receipts of the last commit: somebody may still wait for them.
+            loop.execute { [self] in storeThread.execute { [self] in finish() } }
         }
     }
 
@@ -179,36 +182,44 @@ extension ReplicaEngine {
 
 extension ReplicaEngine {
     func openMap(_ name: ByteString) async throws(TopGunError) -> MapID {
-        guard !core.withLock({ $0.isClosed }) else { throw TopGunError(.closed, "the client was closed") }
+        let now = now
         let id: MapID
-        do throws(ReplicaError) {
-            id = try step { replica, now throws(ReplicaError) in
-                let id = try replica.open(name, at: now)
-                replica.watch(id, true)
-                return id
-            }
-        } catch {
-            throw TopGunError(error)
-        }
         do {
-            try await withCheckedThrowingContinuation { continuation in
-                let isLoaded = core.withLock { core in
-                    if core.replica.isLoaded(id) { return true }
-                    core.loadWaiters[id, default: []].append(continuation)
-                    return false
+            id = try await withCheckedThrowingContinuation { continuation in
+                // Told to wait under the same lock under which the map is asked for, or its news could come earlier.
+                let outcome: Result<MapID, any Error>? = core.withLock { core in
+                    guard !core.isClosed else { return .failure(TopGunError(.closed, "the client was closed")) }
+                    do throws(ReplicaError) {
+                        let id = try core.replica.open(name, at: now)
+                        core.replica.watch(id, true)
+                        let isLoaded = core.replica.isLoaded(id)
+                        if !isLoaded { core.loadWaiters[id, default: []].append(continuation) }
+                        takeEffects(of: &core, at: now)
+                        return isLoaded ? .success(id) : nil
+                    } catch {
+                        return .failure(TopGunError(error))
+                    }
                 }
-                if isLoaded { continuation.resume() }
+                if let outcome { continuation.resume(with: outcome) }
             }
         } catch let error as TopGunError {
             throw error
         } catch {
             throw TopGunError(.storage, "a map cannot be read", cause: error)
         }
+        // What opening it means for the sync state is told before the application can ask: a state of before would say
+        // that the map is as the server's.
+        await withCheckedContinuation { continuation in loop.execute { continuation.resume() } }
         return id
     }
 
     func register(_ sink: any MapSink, for map: MapID) {
-        core.withLock { $0.sinks[map.index, default: []].append(sink) }
+        let isClosed = core.withLock { core in
+            if !core.isClosed { core.sinks[map.index, default: []].append(sink) }
+            return core.isClosed
+        }
+        // Closed since the map was opened.
+        if isClosed { sink.finish() }
     }
 
     /// Makes one write. `whileLocked` runs after everybody's decoded value of the key is gone, and before anybody else can
@@ -245,10 +256,6 @@ extension ReplicaEngine {
         }
     }
 
-    func subscribeToLostWrites() -> HubSubscription<LostWriteQueue> {
-        let refused = core.withLock { $0.replica.setAsideOperations }
-        return lostWrites.subscribe(LostWriteQueue(refused.map { LostWrite($0) }))
-    }
 }
 
 extension TopGunError {

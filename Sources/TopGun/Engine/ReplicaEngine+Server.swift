@@ -108,7 +108,7 @@ extension ReplicaEngine {
             core.withLock { $0.querySinks[query] }?.confirmed(false)
         case .mapLoaded(let map):
             let waiters = core.withLock { $0.loadWaiters.removeValue(forKey: map) ?? [] }
-            for waiter in waiters { waiter.resume() }
+            for waiter in waiters { waiter.resume(returning: map) }
         }
     }
 }
@@ -137,7 +137,7 @@ extension ReplicaEngine {
                         outside.isAskingForToken = false
                         outside.tokenRetryMillis = Limits.tokenRetryMillisMin
                     }
-                    tell { replica, now in replica.setToken(token, at: now) }
+                    tell { replica, now in replica.setToken(token, connectsAtOnce: false, at: now) }
                 } catch {
                     loop.execute { [self] in providerFailed() }
                 }

@@ -40,7 +40,10 @@ extension ReplicaEngine {
             guard !isLast else { return }
             storeThread.execute { [self] in load(map, after: entries.last?.key) }
         case .failure(let error):
-            let waiters = core.withLock { $0.loadWaiters.removeValue(forKey: map) ?? [] }
+            let waiters = core.withLock { core in
+                core.replica.loadFailed(map: map)
+                return core.loadWaiters.removeValue(forKey: map) ?? []
+            }
             let failure = TopGunError(.storage, "a map cannot be read: \(error.message)", cause: error)
             for waiter in waiters { waiter.resume(throwing: failure) }
         }
@@ -93,7 +96,10 @@ extension ReplicaEngine {
                     operations: content.operations,
                     setAside: content.setAside, at: now)
             }
-            loop.execute { [self] in showProblem(server == nil ? .notWanted : nil) }
+            loop.execute { [self] in
+                lostWrites.restore(content.setAside)
+                showProblem(server == nil ? .notWanted : nil)
+            }
         case .failure:
             // Tried again at the next poll.
             lock.close()

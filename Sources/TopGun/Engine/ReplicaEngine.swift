@@ -37,7 +37,7 @@ final class ReplicaEngine: Sendable {
     let outside: Mutex<Outside>
     let receipts = Mutex(ReceiptBook())
     let syncStates: SyncStateHub
-    let lostWrites = Hub<LostWriteQueue>()
+    let lostWrites = LostWriteBook()
 
     /// What the lock guards.
     struct Core: ~Copyable {
@@ -49,7 +49,7 @@ final class ReplicaEngine: Sendable {
         var hasEvents = false
         var sinks: [Int: [any MapSink]] = [:]
         var querySinks: [QueryID: any QuerySink] = [:]
-        var loadWaiters: [MapID: [CheckedContinuation<Void, any Error>]] = [:]
+        var loadWaiters: [MapID: [CheckedContinuation<MapID, any Error>]] = [:]
         /// When the core wants to be called, and when it will be.
         var wantedMillis = Int64.max
         var armedMillis = Int64.max
@@ -178,7 +178,8 @@ extension ReplicaEngine {
             var decided: [ReplicaEffects] = []
             swap(&decided, &core.decided)
             var timer: Int64?
-            if core.wantedMillis < core.armedMillis {
+            // A closed client has nothing left to do in time, and must not be kept for it.
+            if core.wantedMillis < core.armedMillis, !core.isClosed {
                 core.armedMillis = core.wantedMillis
                 timer = core.wantedMillis
             }
@@ -227,7 +228,7 @@ extension ReplicaEngine {
     }
 
     private func note(_ result: WriteResult) {
-        if let lost = LostWrite(result) { lostWrites.change { $0.push(lost) } }
+        if let lost = LostWrite(result) { lostWrites.add(lost) }
         guard let write = result.write else { return }
         switch result.outcome {
         case .superseded: return
