@@ -23,7 +23,7 @@ enum Frames {
             writer.write("mapName")
             writer.write("bench")
             writer.write("key")
-            writer.write(ByteString("key:" + String(String(1_000_000_000_000 + firstKey + index).dropFirst())))
+            key(firstKey + index).withUnsafeBytes { writer.writeString($0) }
             writer.write("opType")
             writer.write("PUT")
             writer.write("record")
@@ -42,6 +42,10 @@ enum Frames {
         return sink
     }
 
+    static func key(_ number: Int) -> [UInt8] {
+        Array(("key:" + String(String(1_000_000_000_000 + number).dropFirst())).utf8)
+    }
+
     /// A record whose parts live as long as the process.
     static func record() -> StoredRecord {
         StoredRecord(
@@ -52,10 +56,34 @@ enum Frames {
             tail: still([]))
     }
 
-    private static func still(_ bytes: [UInt8]) -> UnsafeRawBufferPointer {
+    static func still(_ bytes: [UInt8]) -> UnsafeRawBufferPointer {
         let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 16)
         copy.copyBytes(from: bytes)
         return UnsafeRawBufferPointer(copy)
+    }
+}
+
+/// A key, and what the trees know of its record.
+struct KeyedItem {
+    let keyHash: UInt32
+    private let key: UnsafeRawBufferPointer
+    private let record = Frames.record()
+
+    init(number: Int) {
+        key = Frames.still(Frames.key(number))
+        keyHash = KeyHash.of(key)
+    }
+
+    /// The item of the client protocol's tree.
+    func item(counter: UInt32) -> UInt32 {
+        MerkleTree32.item(keyHash: keyHash, millis: record.millis, counter: counter, node: record.node)
+    }
+
+    /// The item of the replicas' tree.
+    func replicaItem(counter: UInt32) -> MerkleTree128.Item {
+        MerkleTree128.Item(
+            kind: .lww, nameSpace: record.nameSpace, map: record.map, key: key, millis: record.millis,
+            counter: counter, node: record.node, ttlMillis: 0, value: record.value, isRemoval: false)
     }
 }
 
@@ -66,12 +94,13 @@ final class Store {
     private var decoded: [[OperationView]] = []
     private var next = 0
     private var millis: Int64 = 1_700_000_000_000
+    private var notMerged = 0
+    private var logged = 0
     private var spare = ByteSink(capacity: 1 << 16)
 
     init(records: Int) {
         state = GroupState(
-            partitions: (0..<PartitionID.count).map { PartitionID(UInt16($0)) },
-            clock: HybridLogicalClock(node: "server"),
+            partitions: (0..<PartitionID.count).map { PartitionID($0) }, clock: HybridLogicalClock(node: "server"),
             hashSeed: 0x5eed)
         frames = stride(from: 0, to: records, by: 64).map { Frames.batch(of: 64, millis: 0, firstKey: $0) }
         decoded = frames.map { frame in
@@ -93,7 +122,20 @@ final class Store {
         decoded[next].withUnsafeBufferPointer {
             state.apply($0, author: 1, nameSpace: "", rules: [], wallMillis: millis)
         }
+        for outcome in state.outcomes where outcome != .merged { notMerged += 1 }
+        logged = state.log.count
         spare = state.takeLog(replacingWith: spare).log
-        spare.removeAll()
+    }
+
+    /// The work was done: every operation taken, the last batch logged, and its stamp stands.
+    func requireThatEveryBatchWasMerged() {
+        precondition(notMerged == 0, "operations were not merged")
+        precondition(logged > 64 * Frames.value.count, "the last batch is not in the log")
+        guard let map = state.existingMap("bench", in: "") else { preconditionFailure("no map") }
+        for operation in decoded[next] {
+            let record = state.record(in: map, key: operation.key, keyHash: operation.keyHash)
+            precondition(record?.millis == millis, "the last batch does not stand")
+        }
+        precondition(state.summary(of: map).records == frames.count * 64, "records are missing")
     }
 }
