@@ -2,6 +2,8 @@
 enum Limits {
     /// How long a thread looks for more work before it sleeps.
     static let threadSpinMicros: Int64 = 60
+    /// How often at most a thread goes to sleep at once after it looked for work in vain, before it looks again.
+    static let threadSleepsBetweenLooksMax = 15
     /// What the kernel keeps of a thread's name.
     static let threadNameBytes = 15
 

@@ -9,7 +9,7 @@ import Glibc
 /// A ``Loop`` on a thread of its own, for calls that block.
 ///
 /// When it runs out of work it looks for more for a moment before it sleeps: waking a sleeping thread costs 10-60 us,
-/// more than the rest of a lone durable write. Signals are blocked on the thread, so that no system call it makes is
+/// more than the rest of a lone durable write. A thread that looked in vain does so ever more rarely. Signals are blocked on the thread, so that no system call it makes is
 /// interrupted. The thread ends when the loop is released and everything given to it has run.
 package final class ThreadLoop: Loop, SerialExecutor {
     private let core: ThreadCore
@@ -96,6 +96,9 @@ private final class ThreadCore: @unchecked Sendable {
     private var alarms: [Alarm] = []
     private var isAsleep = false
     private var isStopped = false
+    /// How many times to go to sleep at once before the next look for work, and how many are left; the thread's own.
+    private var sleepsBetweenLooks = 0
+    private var sleepsLeft = 0
 
     init(name: String, spinNanos: Int64) {
         self.name = name
@@ -206,11 +209,21 @@ private final class ThreadCore: @unchecked Sendable {
         alarms.removeFirst(due.count)
     }
 
+    /// Looks for work that comes within the spin time, and learns from it whether that is worth it.
     private func spin() {
+        guard sleepsLeft == 0 else {
+            sleepsLeft -= 1
+            return
+        }
         let deadline = Self.now() + spinNanos
         repeat {
-            for _ in 0..<64 where queued.load(ordering: .acquiring) > 0 { return }
+            for _ in 0..<64 where queued.load(ordering: .acquiring) > 0 {
+                sleepsBetweenLooks = 0
+                return
+            }
         } while Self.now() < deadline
+        sleepsBetweenLooks = min(sleepsBetweenLooks * 2 + 1, Limits.threadSleepsBetweenLooksMax)
+        sleepsLeft = sleepsBetweenLooks
     }
 
     /// Called with the mutex held; returns with it held.

@@ -43,6 +43,9 @@ enum Limits {
     /// first, operations are refused as `BUSY` above the second.
     static let logBacklogBytesPause = 16 * 1_024 * 1_024
     static let logBacklogBytesMax = 64 * 1_024 * 1_024
+    /// How long writes that nobody waits for are kept from the log, and how many bytes of them.
+    static let patientLogMillis: Int64 = 2
+    static let patientLogBytesMax = 256 * 1_024
     /// Bytes waiting at the gate of one loop; treated like the log's backlog.
     static let gateBytesMax = 64 * 1_024 * 1_024
     /// A gate buffer larger than this is given back to the system once empty.

@@ -176,7 +176,7 @@ extension Salvage {
                 switch error.code {
                 case .foreign: report.foreignFiles.append(path)
                 case .damagedCheckpoint: damaged(partition, error.message)
-                case .inUse, .newerFormat, .damagedIdentity, .damagedLog, .noSpace, .disk: throw error
+                case .inUse, .newerFormat, .damagedIdentity, .damagedLog, .noSpace, .tooManyFiles, .disk: throw error
                 }
             }
         }

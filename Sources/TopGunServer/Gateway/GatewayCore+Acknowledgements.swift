@@ -14,7 +14,9 @@ extension GatewayCore {
     /// Answers the frame whose operations are in ``answers``: a frame of this loop at once and as a whole, a split one
     /// first when all outcomes are known and then when all are on disk.
     func acknowledge(_ shell: SessionShell, _ phase: AcknowledgementPhase = .whole) {
-        let summary = settle(shell, phase)
+        let knowsLevels = shell.core.features.contains(.levels)
+        let summary = shell.core.ledger.settle(answers, phase, knowsLevels: knowsLevels)
+        if let open = shell.openBefore { noteDecided(shell, open) }
         if summary.early > 0, phase != .stored { answerEarly(shell, summary) }
         guard phase != .known else { return }
         if summary.gated > 0 || summary.later > 0 { answerGated(shell, summary) }
@@ -38,40 +40,6 @@ extension GatewayCore {
         var firstLater: Refusal?
 
         var gated: Int { durable + refused }
-    }
-
-    /// Books the outcomes in the session's ledger.
-    private func settle(_ shell: SessionShell, _ phase: AcknowledgementPhase) -> Settlement {
-        var summary = Settlement()
-        let knowsLevels = shell.core.features.contains(.levels)
-        for answer in answers {
-            switch answer.way {
-            case .early:
-                summary.early += 1
-                summary.highestEarlyID = max(summary.highestEarlyID, answer.id ?? 0)
-            case .durable where phase == .known, .silent where phase == .known, .refused where phase == .known,
-                .later where phase == .known:
-                continue
-            case .durable:
-                summary.durable += 1
-                summary.level = min(summary.level, answer.durableLevel(knowsLevels: knowsLevels))
-                summary.highestDurableID = max(summary.highestDurableID, answer.id ?? 0)
-            case .silent: break
-            case .refused:
-                summary.refused += 1
-                summary.highestDurableID = max(summary.highestDurableID, answer.id ?? 0)
-            case .later:
-                summary.later += 1
-                if summary.firstLater == nil, case .refused(let refusal) = answer.outcome {
-                    summary.firstLater = refusal
-                }
-                if let id = answer.id { shell.core.ledger.postpone(id) }
-                continue
-            }
-            if let id = answer.id { shell.core.ledger.decide(id) }
-        }
-        if let open = shell.openBefore { noteDecided(shell, open) }
-        return summary
     }
 
     private func answerEarly(_ shell: SessionShell, _ summary: Settlement) {
@@ -191,5 +159,41 @@ extension GatewayCore {
         case .notReady: "not available at present"
         case .upgradeRequired: "this client is too old"
         }
+    }
+}
+
+extension AcknowledgementLedger {
+    /// Books what came of the operations of one frame: one entry into the session for all of them.
+    fileprivate mutating func settle(
+        _ answers: [OperationAnswer], _ phase: GatewayCore.AcknowledgementPhase, knowsLevels: Bool
+    ) -> GatewayCore.Settlement {
+        var summary = GatewayCore.Settlement()
+        for answer in answers {
+            switch answer.way {
+            case .early:
+                summary.early += 1
+                summary.highestEarlyID = max(summary.highestEarlyID, answer.id ?? 0)
+            case .durable where phase == .known, .silent where phase == .known, .refused where phase == .known,
+                .later where phase == .known:
+                continue
+            case .durable:
+                summary.durable += 1
+                summary.level = min(summary.level, answer.durableLevel(knowsLevels: knowsLevels))
+                summary.highestDurableID = max(summary.highestDurableID, answer.id ?? 0)
+            case .silent: break
+            case .refused:
+                summary.refused += 1
+                summary.highestDurableID = max(summary.highestDurableID, answer.id ?? 0)
+            case .later:
+                summary.later += 1
+                if summary.firstLater == nil, case .refused(let refusal) = answer.outcome {
+                    summary.firstLater = refusal
+                }
+                if let id = answer.id { postpone(id) }
+                continue
+            }
+            if let id = answer.id { decide(id) }
+        }
+        return summary
     }
 }

@@ -183,6 +183,7 @@ extension Node {
         await supervisor.stop()
         guard let loop = context.environment.spawner.loops.first else { return }
         if log.state == .failed { throw ServerError(.disk, "the disk failed; the log was not closed") }
+        for group in groups { await group.handOverRest() }
         await withCheckedContinuation { continuation in
             log.close(from: loop) { continuation.resume() }
         }

@@ -26,6 +26,11 @@ actor PartitionGroup {
         door.loop.execute { expireMore(door) }
     }
 
+    /// Hands the log what nobody waits for, before the log is closed.
+    func handOverRest() {
+        door.value.handOverRest()
+    }
+
     /// What the group holds, for `/metrics`.
     var size: (records: Int, memoryBytes: Int, backlogBytes: Int) {
         (door.value.state.recordCount, door.value.state.memoryBytes, door.value.backlogBytes)
