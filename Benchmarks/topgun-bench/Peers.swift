@@ -104,6 +104,12 @@ final class Peer {
         let handle = try FileHandle(forWritingTo: log)
         process.standardOutput = handle
         process.standardError = handle
+        // A server inherits what the thread blocks, and the threads of the concurrency runtime block SIGTERM.
+        var before = sigset_t()
+        var none = sigset_t()
+        sigemptyset(&none)
+        pthread_sigmask(SIG_SETMASK, &none, &before)
+        defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
         try process.run()
         return process
     }
