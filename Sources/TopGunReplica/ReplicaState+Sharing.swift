@@ -43,7 +43,7 @@ extension ReplicaState {
         guard let map = mapIndices[entry.map], let record = entry.record else { return }
         let ref = EntryRef(map: map, place: maps[map].table.makePlace(of: entry.key))
         let stored = maps[map].table.entries[Int(ref.place)].record
-        guard stored.map({ record.replaces($0, tie: .repeatChangesNothing) }) ?? (maps[map].loading == .loaded) else {
+        guard stored.map({ record.replaces($0, tie: .repeatChangesNothing) }) ?? (maps[map].loading != .known) else {
             return
         }
         observe(record.timestamp)
@@ -51,7 +51,8 @@ extension ReplicaState {
     }
 
     private mutating func replaceStored(_ entry: StoredEntry, _ now: ReplicaTime) {
-        guard let map = mapIndices[entry.map], maps[map].loading == .loaded else { return }
+        // Also of a map that is being read: the reading may be past this key.
+        guard let map = mapIndices[entry.map], maps[map].loading != .known else { return }
         let ref = EntryRef(map: map, place: maps[map].table.makePlace(of: entry.key))
         let shown = maps[map].table.entries[Int(ref.place)]
         if let record = entry.record { observe(record.timestamp) }

@@ -52,6 +52,25 @@ import TopGunWire
         #expect(pair.widget.pendingCount == 0)
     }
 
+    @Test func `what changes while a follower reads a map from the store is not missed`() throws {
+        let pair = try Pair()
+        for key in ["a", "b", "c", "d"] as [ByteString] { try pair.app.set(key, 1, in: pair.appMap) }
+        let late = try TestClient(box: pair.app.box, role: .follower, node: "late")
+        let map = try late.state.open("todos", at: late.now)
+        let effects = late.state.takeEffects(at: late.now)
+        #expect(effects.loads == [map])
+        let first = try late.store.entries(ofMap: "todos", after: nil, limit: 2)
+        late.state.loaded(map: map, entries: first, isLast: false, at: late.now)
+        // Of keys that were read already, of one before them all, and of one still to be read.
+        for key in ["a", "A", "d"] as [ByteString] { try pair.app.set(key, 2, in: pair.appMap) }
+        try pair.app.remove("b", in: pair.appMap)
+        try pair.tell(late)
+        let rest = try late.store.entries(ofMap: "todos", after: first.last?.key, limit: 9)
+        late.state.loaded(map: map, entries: rest, isLast: true, at: late.now)
+        late.settle()
+        #expect(late.contents(of: map).mapValues(\.int) == ["A": 2, "a": 2, "c": 1, "d": 2])
+    }
+
     @Test func `a follower sees what the leader merges, and what it rolls back`() throws {
         let pair = try Pair()
         pair.app.connect()
