@@ -12,8 +12,11 @@ import TopGunReplica
 public struct LiveQuery<Value: Codable & Sendable>: AsyncSequence, Sendable {
     /// One row of a result.
     public struct Row: Sendable, Identifiable {
+        /// The key in the map.
         public var key: String
+        /// What stands under it.
         public var value: Value
+        /// The key.
         public var id: String { key }
     }
 
@@ -34,15 +37,19 @@ public struct LiveQuery<Value: Codable & Sendable>: AsyncSequence, Sendable {
     /// The rows at this moment.
     public var current: Result { rows.result() }
 
+    /// A reader of its own, whose first result is the present one.
     public func makeAsyncIterator() -> Iterator {
         Iterator(client: client, rows: rows, subscription: rows.changes.subscribe(true))
     }
 
+    /// One reader; for one task at a time.
     public struct Iterator: AsyncIteratorProtocol {
         let client: TopGunClient
         let rows: QueryRows<Value>
         let subscription: HubSubscription<Bool>
 
+        /// Waits until there is a result that was not read; `nil` when the client is closed or the task is cancelled. Rows
+        /// are decoded here, on the task that reads.
         public mutating func next() async -> Result? {
             await subscription.inbox.nextNews() ? rows.result() : nil
         }
@@ -239,6 +246,7 @@ private final class WeakQuerySink: QuerySink {
 /// The rows of a live query as a model for views: `@Observable`, on the main actor.
 @Observable @MainActor
 public final class LiveRows<Value: Codable & Sendable> {
+    /// In the order of the keys' bytes; see ``LiveQuery/Result/rows``.
     public private(set) var rows: [LiveQuery<Value>.Row]
     /// See ``LiveQuery/Result/isConfirmed``.
     public private(set) var isConfirmed: Bool

@@ -3,6 +3,7 @@ import TopGunReplica
 
 /// A write of this store's application that does not stand: the app can get its value back from here.
 public struct LostWrite: Sendable {
+    /// Why a write does not stand, and how long it can be got back.
     public enum Reason: Sendable, Hashable {
         /// A newer write of the same key won; see ``LostWrite/winner(as:)``. It was merged, so every device agrees. Kept
         /// until ``TopGunClient/forget(_:)`` or the end of this run.
@@ -14,8 +15,11 @@ public struct LostWrite: Sendable {
         case notStored
     }
 
+    /// The name of the map that was written to.
     public let map: String
+    /// The key that was written.
     public let key: String
+    /// Why the write does not stand.
     public let reason: Reason
     /// Whether the write was a removal; then there is no value.
     public var isRemoval: Bool { losing.isTombstone }
@@ -27,11 +31,15 @@ public struct LostWrite: Sendable {
     let winning: Payload?
 
     /// The value that was written; `nil` if the write was a removal.
+    ///
+    /// - Throws: ``TopGunError`` with the code `invalidValue` when it is none of that type.
     public func value<Value: Decodable>(as type: Value.Type) throws(TopGunError) -> Value? {
         losing.isTombstone ? nil : try PayloadDecoder.decode(type, from: losing)
     }
 
-    /// The value that stands instead, where it is known; `nil` if that is a removal.
+    /// The value that stood instead when the write was found to be lost, where it is known; `nil` if that was a removal.
+    ///
+    /// - Throws: ``TopGunError`` with the code `invalidValue` when it is none of that type.
     public func winner<Value: Decodable>(as type: Value.Type) throws(TopGunError) -> Value? {
         guard let winning, !winning.isTombstone else { return nil }
         return try PayloadDecoder.decode(type, from: winning)
@@ -46,11 +54,14 @@ public struct LostWrite: Sendable {
 public struct LostWrites: AsyncSequence, Sendable {
     let engine: ReplicaEngine
 
+    /// A reader of its own.
     public func makeAsyncIterator() -> Iterator { Iterator(subscription: engine.lostWrites.subscribe()) }
 
+    /// One reader; for one task at a time.
     public struct Iterator: AsyncIteratorProtocol {
         let subscription: HubSubscription<LostWriteQueue>
 
+        /// Waits for the next one; `nil` when the client is closed or the task is cancelled.
         public mutating func next() async -> LostWrite? {
             await subscription.inbox.next { $0.pop() }
         }

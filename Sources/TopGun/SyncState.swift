@@ -42,11 +42,14 @@ public struct SyncStates: AsyncSequence, Sendable {
     /// The state at this moment.
     public var current: SyncState { hub.current }
 
+    /// A reader of its own, whose first state is the present one.
     public func makeAsyncIterator() -> Iterator { Iterator(subscription: hub.subscribe()) }
 
+    /// One reader; for one task at a time.
     public struct Iterator: AsyncIteratorProtocol {
         let subscription: HubSubscription<SyncState?>
 
+        /// Waits for a state that was not read; `nil` when the client is closed or the task is cancelled.
         public mutating func next() async -> SyncState? {
             await subscription.inbox.next { state in
                 defer { state = nil }

@@ -4,6 +4,7 @@
 public struct TopGunError: Error, Sendable, CustomStringConvertible {
     /// What kind of failure it is. More may be added; keep a `default`.
     public struct Code: Hashable, Sendable, CustomStringConvertible {
+        /// Its name, for people.
         public let description: String
 
         /// The value cannot be encoded, or what is stored is not of the type asked for.
@@ -18,12 +19,11 @@ public struct TopGunError: Error, Sendable, CustomStringConvertible {
         public static let storeTooNew = Code(description: "store too new")
         /// The server refused the write for good; ``TopGunError/refusal`` says why. It has been undone locally.
         public static let refused = Code(description: "refused")
-        /// The level asked for cannot be reached any more.
-        public static let unreachableLevel = Code(description: "unreachable level")
         /// The client was closed.
         public static let closed = Code(description: "closed")
     }
 
+    /// What kind of failure it is.
     public var code: Code
     /// What happened, for people.
     public var message: String
@@ -39,6 +39,7 @@ public struct TopGunError: Error, Sendable, CustomStringConvertible {
         self.cause = cause
     }
 
+    /// Code, message and the server's word, without the cause.
     public var description: String {
         let reason = refusal.map { " (\($0))" } ?? ""
         return "\(code): \(message)\(reason)"

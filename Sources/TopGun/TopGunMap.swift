@@ -98,6 +98,7 @@ public struct TopGunMap<Value: Codable & Sendable>: Sendable {
 public struct MapChanges<Value: Codable & Sendable>: AsyncSequence, Sendable {
     /// One key that changed.
     public struct Change: Sendable {
+        /// The key that changed.
         public var key: String
         /// What stands now; `nil` when the key has no value, or none that is a `Value`.
         public var value: Value?
@@ -111,15 +112,18 @@ public struct MapChanges<Value: Codable & Sendable>: AsyncSequence, Sendable {
     let store: MapStore<Value>
     let key: ByteString?
 
+    /// A reader of its own, which is told of changes from now on.
     public func makeAsyncIterator() -> Iterator {
         Iterator(client: client, store: store, subscription: store.observe(key))
     }
 
+    /// One reader; for one task at a time.
     public struct Iterator: AsyncIteratorProtocol {
         let client: TopGunClient
         let store: MapStore<Value>
         let subscription: HubSubscription<ChangedKeys>
 
+        /// Waits for a key that changed since it was last read; `nil` when the client is closed or the task is cancelled.
         public mutating func next() async -> Change? {
             guard let changed = await subscription.inbox.next({ $0.pop() }) else { return nil }
             let (key, isLocal) = (changed.key.string, changed.isLocal)
@@ -137,15 +141,19 @@ public struct KeyValues<Value: Codable & Sendable>: AsyncSequence, Sendable {
     let changes: MapChanges<Value>
     let key: String
 
+    /// A reader of its own, whose first value is the present one.
     public func makeAsyncIterator() -> Iterator {
         Iterator(changes: changes.makeAsyncIterator(), key: key)
     }
 
+    /// One reader; for one task at a time.
     public struct Iterator: AsyncIteratorProtocol {
         var changes: MapChanges<Value>.Iterator
         let key: String
         var isFirst = true
 
+        /// Waits for a value that was not read; `nil` when the client is closed or the task is cancelled, `.some(nil)` when
+        /// the key has no value.
         public mutating func next() async -> Value?? {
             if isFirst {
                 isFirst = false

@@ -14,12 +14,18 @@ import Synchronization
 ///
 /// The receipt may be dropped: the write goes its way all the same.
 public struct WriteReceipt: Sendable {
+    /// What a write survives; each level includes those below it.
     public enum Level: UInt8, Sendable, Hashable, Comparable, CaseIterable {
+        /// In the store of this device.
         case stored = 1
+        /// On the disk of the server that took it.
         case applied
+        /// On the disks of a majority of the replicas; on a single node the same as ``applied``.
         case replicated
+        /// In the database behind the servers; where there is none, the same as ``replicated``.
         case persisted
 
+        /// Lower levels come first.
         public static func < (left: Level, right: Level) -> Bool { left.rawValue < right.rawValue }
     }
 
