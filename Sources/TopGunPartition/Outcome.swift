@@ -24,14 +24,6 @@ package enum Outcome: Equatable, Sendable {
     case restamped(millis: Int64, counter: UInt32)
     /// Not taken.
     case refused(Refusal)
-
-    /// Whether the writer should be sent the record that stands now, because it is not what it wrote.
-    package var needsEcho: Bool {
-        switch self {
-        case .superseded, .restamped: true
-        case .merged, .repeated, .refused: false
-        }
-    }
 }
 
 /// How the writes of one client are judged where clients differ (protocol.md 16).

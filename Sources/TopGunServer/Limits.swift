@@ -37,6 +37,9 @@ enum Limits {
     /// the client says otherwise (protocol.md 3.5).
     static let concernTimeoutMillis: Int64 = 5_000
 
+    /// How soon a client is made to forget a map and sync it again after it was told so for an earlier refusal.
+    static let resetPauseMillis: Int64 = 1_000
+
     // MARK: Durability
 
     /// Bytes handed to the log by one loop and not yet on disk: connections that write are no longer read above the

@@ -105,6 +105,30 @@ import TopGunWire
         }
     }
 
+    @Test func `an official client without access is shown nothing in place of what it wrote`() {
+        let server = guarded(.deny)
+        let client = server.connect(hello: .authenticate(Authentication(token: "header.payload.signature")))
+        _ = client.received()
+        client.send(Make.batch(Make.put(1, "x", 1, millis: 5_000)))
+        server.settle()
+        let messages = client.received()
+        let events = messages.compactMap { if case .event(let event) = $0 { event } else { nil } }
+        #expect(events.map(\.key) == ["x"])
+        #expect(events.first?.record?.isTombstone == true)
+        #expect(events.first?.record?.timestamp.millis == 5_000)
+        #expect(events.first?.record?.timestamp.counter == 1)
+    }
+
+    @Test func `every request for what the server does not have is answered`() {
+        let server = server()
+        let client = server.connect()
+        _ = client.received()
+        for _ in 0..<3 { client.send(.topicSubscribe(topic: "news")) }
+        server.settle()
+        let errors = client.received().compactMap { if case .error(let error) = $0 { error.code } else { nil } }
+        #expect(errors == [501, 501, 501])
+    }
+
     @Test func `a client with features learns who it speaks to`() {
         let server = server()
         let client = server.connect(hello: .hello([.results, .delta, .seq, .locks]))
@@ -226,6 +250,43 @@ import TopGunWire
                 ])))
         server.run(millis: 200)
         #expect(keys().last == ["key-0", "key-10", "key-11"])
+    }
+
+    @Test func `an answer that was cut at the most rows is kept exact like a window`() {
+        let server = server()
+        fill(server, Limits.queryRowsMax + 1)
+        let client = server.connect(hello: .hello([.results]))
+        _ = client.received()
+        client.send(.querySubscribe(QuerySubscription(queryID: "q", mapName: "todos", query: QueryRequest())))
+        server.settle()
+        guard case .queryResponse(let first) = client.received().last else {
+            Issue.record("no answer")
+            return
+        }
+        #expect(first.results.count == Limits.queryRowsMax)
+        #expect(first.hasMore == true)
+        #expect(first.results.last?.key == "key-9998")
+        client.send(Make.batch(Make.put(1, "key-9999", -1, millis: 2_000_000)))
+        server.run(millis: 200)
+        let updates = client.received().filter { if case .queryUpdate = $0 { true } else { false } }
+        #expect(updates == [])
+        client.send(
+            .operations(
+                OperationBatch(operations: [
+                    ClientOperation(
+                        id: 2, mapName: "todos", key: "key-0",
+                        change: .put(
+                            LWWRecord(value: .tombstone, timestamp: Timestamp(millis: 2_000_000, counter: 0, node: "z"))
+                        ))
+                ])))
+        server.run(millis: 200)
+        guard case .queryResponse(let last) = client.received().last else {
+            Issue.record("no new answer")
+            return
+        }
+        #expect(last.results.count == Limits.queryRowsMax)
+        #expect(last.hasMore == false)
+        #expect(last.results.last?.key == "key-9999")
     }
 
     @Test(arguments: 0..<30)

@@ -91,14 +91,21 @@ extension GatewayCore {
         ServerFrame.acknowledgement(lastID: lastID, level: level, results: results, into: sink)
     }
 
+    /// One entry of `results`; without the feature, nothing but what protocol.md 3.2 has.
     private func result(_ answer: OperationAnswer, _ id: UInt64, _ shell: SessionShell) -> OperationResult {
         var result = OperationResult(id: id)
+        let hasResults = shell.core.features.contains(.results)
         switch answer.outcome {
         case .merged, .repeated, .restamped: break
-        case .superseded: result.isSuperseded = true
+        case .superseded: result.isSuperseded = hasResults
         case .refused(let refusal):
-            result.refusal = refusal
             result.level = .fireAndForget
+            guard hasResults else {
+                result.isSuccess = false
+                result.error = explanation(refusal)
+                return result
+            }
+            result.refusal = refusal
             if refusal == .clockAhead { result.serverTime = clock.wallMillis() }
             return result
         }
@@ -110,7 +117,12 @@ extension GatewayCore {
     /// The word for an official client that an operation is refused; its OP_ACK follows (protocol.md 3.6).
     private func reject(_ shell: SessionShell) {
         for answer in answers {
-            guard case .refused(let refusal) = answer.outcome, refusal.isFinal, let id = answer.id else { continue }
+            guard case .refused(let refusal) = answer.outcome, refusal.isFinal else { continue }
+            guard let id = answer.id else {
+                // No word of the protocol names an operation without a number, and a failure is never silent.
+                apologize(shell, refusal)
+                continue
+            }
             group.answerAfterGate(
                 .operationRejected(operationID: id, reason: explanation(refusal), code: Int64(refusal.errorCode)),
                 to: shell.id)

@@ -45,7 +45,7 @@ extension GatewayCore {
         mergeLocal(shell, identity, local, places, split)
     }
 
-    /// The loop that an operation belongs to; a refused one is answered here.
+    /// The loop that merges an operation; a refused one is answered here, wherever its record lives.
     private func home(of operation: OperationView) -> Int {
         guard operation.refusal == nil else { return index }
         return PartitionPlacement.loop(of: PartitionID(hash: operation.keyHash), loops: crew.count)
@@ -105,9 +105,16 @@ extension GatewayCore {
                     for part in parts { store(part.frame) }
                 }
             }
+            var corrections = CorrectionList()
             for index in local.indices where outcomes[index].needsAttention {
-                follow(local[index], outcomes[index], identity.nameSpace, shell)
+                let correction = Correction(local[index], outcomes[index])
+                if let frame = split[places[index].frame].flatMap({ splitFrames[$0] }) {
+                    note(correction, in: &frame.corrections, for: shell)
+                } else {
+                    note(correction, in: &corrections, for: shell)
+                }
             }
+            correct(shell, corrections)
             group.publish()
         }
     }
@@ -143,8 +150,9 @@ extension GroupCore {
                     operations, author: segment.session, nameSpace: segment.nameSpace, rules: segment.rules,
                     wallMillis: wallMillis)
                 segment.outcomes = state.outcomes
-                for index in operations.indices where segment.outcomes[index].needsEcho {
-                    echo(operations[index], nameSpace: segment.nameSpace, to: segment.session)
+                for index in operations.indices where segment.outcomes[index].needsAttention {
+                    guard let correction = Correction(operations[index], segment.outcomes[index]) else { continue }
+                    segment.corrections.append((segment.places[index].frame, correction))
                 }
             }
             hasEarly = hasEarly || segment.hasEarly
@@ -162,6 +170,12 @@ extension GatewayCore {
     /// Outcomes that came back from another loop.
     func learn(_ mailbox: Mailbox, isStored: Bool) {
         for segment in mailbox.segments {
+            if isStored, let shell = shell(segment.session) {
+                for (token, correction) in segment.corrections {
+                    guard let split = splitFrames[token] else { continue }
+                    note(correction, in: &split.corrections, for: shell)
+                }
+            }
             for (index, place) in segment.places.enumerated() {
                 know(segment.outcomes[index], of: place.frame, at: place.position)
                 if isStored { store(place.frame) }
@@ -186,9 +200,12 @@ extension GatewayCore {
         split.unstored -= 1
         guard split.unstored == 0 else { return }
         splitFrames[token] = nil
-        guard !split.isPush, let shell = shell(split.session) else { return }
-        load(split)
-        acknowledge(shell, .stored)
+        guard let shell = shell(split.session) else { return }
+        if !split.isPush {
+            load(split)
+            acknowledge(shell, .stored)
+        }
+        correct(shell, split.corrections)
     }
 
     private func load(_ split: SplitFrame) {

@@ -145,11 +145,10 @@ extension GatewayCore {
         }
     }
 
-    /// ERROR 501, once for each kind of request and connection: clients repeat themselves.
+    /// ERROR 501 for every request: clients only log it, so none asks again because of it.
     private func missing(
         _ shell: SessionShell, _ request: ByteString, requestID: ByteString? = nil, map: ByteString? = nil
     ) {
-        guard requestID != nil || shell.toldMissing.insert(request).inserted else { return }
         sendError(
             shell, code: 501, message: "this server does not have the feature", request: request,
             requestID: requestID, map: map)

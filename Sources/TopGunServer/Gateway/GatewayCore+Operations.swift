@@ -91,9 +91,11 @@ extension GatewayCore {
                 if !frame.isPush { acknowledge(shell) }
                 if frame.hasTimeouts { noteTimeouts(frame, shell) }
             }
+            var corrections = CorrectionList()
             for index in operations.indices where outcomes[index].needsAttention {
-                follow(operations[index], outcomes[index], identity.nameSpace, shell)
+                note(Correction(operations[index], outcomes[index]), in: &corrections, for: shell)
             }
+            correct(shell, corrections)
             group.publish()
         }
     }
@@ -105,18 +107,6 @@ extension GatewayCore {
         return rules
     }
 
-    /// What an outcome brings besides the acknowledgement: the record that stands, for a writer that wrote another.
-    func follow(
-        _ operation: OperationView, _ outcome: Outcome, _ nameSpace: ByteString, _ shell: SessionShell
-    ) {
-        switch outcome {
-        case .merged, .repeated: break
-        case .superseded, .restamped: group.echo(operation, nameSpace: nameSpace, to: shell.id)
-        case .refused(let refusal):
-            if refusal.isFinal, !shell.core.isAnnounced { correct(operation, refusal, shell) }
-        }
-    }
-
     func count(_ outcome: Outcome) {
         switch outcome {
         case .merged: metrics.counts.operationsMerged += 1
@@ -126,22 +116,6 @@ extension GatewayCore {
         case .refused(.busy): metrics.counts.operationsBusy += 1
         case .refused: metrics.counts.operationsRefused += 1
         }
-    }
-
-    /// Puts right what an official client shows after its write was refused: it would keep its own value for ever.
-    private func correct(_ operation: OperationView, _ refusal: Refusal, _ shell: SessionShell) {
-        guard let identity = shell.identity, identity.mayRead, !ReservedNames.contain(operation.map) else { return }
-        let name = ByteString(copying: operation.map)
-        // What another loop holds, or what is being rebuilt, is not known here: then the map is to be synced anew.
-        guard operation.millis <= group.wallMillis + ModelLimits.clientAheadMillisMax,
-            group.isOpen(PartitionID(hash: operation.keyHash))
-        else {
-            guard shell.resets.insert(name).inserted else { return }
-            let reset = ServerMessage.syncResetRequired(mapName: name, reason: "a write was refused")
-            group.answerAfterGate(reset, to: shell.id)
-            return
-        }
-        group.correct(operation, nameSpace: identity.nameSpace, to: shell.id)
     }
 }
 

@@ -8,7 +8,7 @@ import TopGunWire
 // and the updates; updates that reach the gateway before the last part of the answer wait for it (protocol.md 6.5).
 //
 // A query with a limit shows a window: when a change touches it, it is answered anew as a whole, a bounded number of
-// times a second.
+// times a second. So is one without a limit whose rows are more than a query is answered with.
 
 extension GatewayCore {
     /// Opens a query, in place of one with the same id.
@@ -88,15 +88,16 @@ extension GatewayCore {
                 QueryResponse(
                     queryID: queryID, results: rows.map(\.row), hasMore: hasMore,
                     cursorStatus: QueryResponse.CursorStatus.none)))
-        releaseHeld(shell, queryID)
+        releaseHeld(shell, queryID, isCut: hasMore)
     }
 
-    private func releaseHeld(_ shell: SessionShell, _ queryID: ByteString) {
+    private func releaseHeld(_ shell: SessionShell, _ queryID: ByteString, isCut: Bool) {
         guard var query = shell.queries[queryID] else { return }
         let held = query.held
         query.held = []
         query.heldBytes = 0
         query.isAnswered = true
+        query.isCut = isCut
         shell.queries[queryID] = query
         for change in held {
             change.withUnsafeBytes { update(shell, queryID, change: $0) }
@@ -158,7 +159,7 @@ extension GatewayCore {
 
     private func update(_ shell: SessionShell, _ queryID: ByteString, change: UnsafeRawBufferPointer) {
         guard !shell.isClosing, let query = shell.queries[queryID] else { return }
-        if query.limit != nil { return scheduleRefresh(shell, queryID) }
+        if query.limit != nil || query.isCut { return scheduleRefresh(shell, queryID) }
         guard !shell.lostQueries.contains(queryID) else { return }
         guard shell.connection.queuedBytes <= Limits.broadcastQueueBytesMax else {
             metrics.counts.eventsDropped += 1

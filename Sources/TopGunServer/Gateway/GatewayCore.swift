@@ -50,6 +50,8 @@ final class GatewayCore {
     var splitFrames: [UInt64: SplitFrame] = [:]
     var nextSplitFrame: UInt64 = 0
     var forwardedOperations = 0
+    /// How many times another loop is yet to tell a writer of this one what stands.
+    var correctionsAway = 0
 
     init(
         index: Int, loop: any Loop, loops: Int, terms: GatewayTerms, group: GroupCore, metrics: LoopMetrics,
@@ -372,7 +374,7 @@ extension GatewayCore {
 
     private func sayGoodbye() {
         group.afterGate { [self] in
-            guard splitFrames.isEmpty else { return sayGoodbye() }
+            guard splitFrames.isEmpty, correctionsAway == 0 else { return sayGoodbye() }
             for shell in allShells { close(shell, code: 1001, reason: "shutting down") }
             if openCount == 0 { finishDrain() }
         }

@@ -21,6 +21,8 @@ final class MailboxSegment: @unchecked Sendable {
     private(set) var places: [(frame: UInt64, position: Int)] = []
     /// The answers, filled in by the loop that merged them.
     var outcomes: [Outcome] = []
+    /// What the writer is to be told besides, by frame; filled in with the answers.
+    var corrections: [(frame: UInt64, correction: Correction)] = []
     private var chunks: [ByteSink] = []
 
     init(session: SessionID, nameSpace: ByteString, rules: IngressRules) {

@@ -22,6 +22,8 @@ final class SplitFrame {
     var unstored: Int
     var wasAnsweredEarly = false
     var isPush = false
+    /// What its writer is told after the acknowledgement.
+    var corrections = CorrectionList()
     /// When it came, by the monotonic clock; up to which age its client was told that it is late; and the time limits of
     /// operations that do not have the usual one.
     let sinceMillis: Int64

@@ -30,10 +30,14 @@ final class SessionShell {
     var isEmptyHanded: Set<ByteString> = []
     /// The map it wrote to last: most batches are about one map.
     var lastWritten: [UInt8] = []
-    /// Maps that it was told to forget and sync anew; once per connection.
-    var resets: Set<ByteString> = []
-    /// Features it asked for that this server does not have, and was told so.
-    var toldMissing: Set<ByteString> = []
+    /// Maps that it was told to forget and sync anew.
+    var resets: [ByteString: Reset] = [:]
+
+    struct Reset {
+        /// When it was told, by the monotonic clock, and whether it will be again.
+        var sentMillis: Int64
+        var isDue = false
+    }
 
     /// Paths whose records it was asked for, and maps whose root it is going to be sent for what it gave.
     var pulled: Set<MapPath> = []

@@ -29,7 +29,6 @@ final class GroupCore {
     private let log: WriteAheadLog
     private let acknowledgesEarly: Bool
     private var crew: [LoopBound<GatewayCore>] = []
-    private let empty = UnsafeRawBufferPointer(start: nil, count: 0)
     private var watchers: [[Watcher]] = []
     private var publishedChanges = 0
     private var publishedQueries = 0
@@ -324,50 +323,6 @@ extension GroupCore {
         message.encode(into: batch.bytes)
         batch.entries.append(
             GateEntry(kind: .answer, session: session, offset: offset, length: batch.bytes.count - offset))
-        scheduleTick()
-    }
-
-    /// Sends a writer the record that stands in place of what it wrote.
-    func echo(_ operation: OperationView, nameSpace: ByteString, to session: SessionID) {
-        guard let map = state.existingMap(ByteString(copying: operation.map), in: nameSpace),
-            let record = state.record(in: map, key: operation.key, keyHash: operation.keyHash)
-        else { return }
-        echo(
-            map: operation.map, key: record.key, value: record.value, millis: record.millis, counter: record.counter,
-            node: record.node, ttlMillis: record.ttlMillis, to: session)
-    }
-
-    /// Sends an official client whose write was refused what the server has instead, stamped later than the write, or a
-    /// removal where it has nothing: only so does the client let go of its own value.
-    func correct(_ operation: OperationView, nameSpace: ByteString, to session: SessionID) {
-        // Never stored and never compared with anything but the refused write, so the clock is not asked.
-        let millis = max(wallMillis, operation.millis + 1)
-        let record = state.existingMap(ByteString(copying: operation.map), in: nameSpace).flatMap {
-            state.record(in: $0, key: operation.key, keyHash: operation.keyHash)
-        }
-        state.clock.node.bytes.withUnsafeBytes { node in
-            Payload.tombstone.bytes.withUnsafeBytes { tombstone in
-                echo(
-                    map: operation.map, key: operation.key, value: record?.value ?? tombstone, millis: millis,
-                    counter: 0, node: node, ttlMillis: 0, to: session)
-            }
-        }
-    }
-
-    private func echo(
-        map: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer, millis: Int64,
-        counter: UInt32, node: UnsafeRawBufferPointer, ttlMillis: Int64, to session: SessionID
-    ) {
-        let record = StoredRecord(
-            kind: .lww, nameSpace: empty, map: map, key: key, node: node, millis: millis, counter: counter,
-            ttlMillis: ttlMillis, value: value, tail: empty)
-        let batch = gate.open
-        let offset = batch.bytes.count
-        ServerFrame.event(of: record, into: batch.bytes)
-        batch.entries.append(
-            GateEntry(
-                kind: .echo, loop: UInt8(session.loop), session: session, offset: offset,
-                length: batch.bytes.count - offset))
         scheduleTick()
     }
 }
