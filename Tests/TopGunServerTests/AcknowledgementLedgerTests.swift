@@ -21,6 +21,20 @@ import Testing
         #expect(ledger.lastID == 3)
     }
 
+    @Test func `the smallest and the largest id there can be are ids like any other`() {
+        var ledger = AcknowledgementLedger()
+        ledger.postpone(0)
+        #expect(ledger.lastID == 0)
+        ledger.postpone(.max)
+        #expect(ledger.lastID == 0)
+        ledger.decide(0)
+        #expect(ledger.lastID == 0)
+        ledger.decide(.max)
+        #expect(ledger.lastID == .max)
+        ledger.postpone(0)
+        #expect(ledger.lastID == 0)
+    }
+
     @Test func `repeats of covered ids take nothing back`() {
         var ledger = AcknowledgementLedger()
         for id in UInt64(1)...5 { ledger.decide(id) }

@@ -17,10 +17,11 @@ struct AcknowledgementLedger {
 
     /// An id that was received and waits for its outcome, or whose outcome was "try again".
     mutating func postpone(_ id: UInt64) {
-        if undecided.isEmpty { floor = min(highest, id == 0 ? 0 : id - 1) }
+        // Nothing lies below 0: a client whose ids begin there is told of that one by its own result, or not at all.
+        let below = id == 0 ? 0 : id - 1
+        floor = min(undecided.isEmpty ? highest : floor, below)
         highest = max(highest, id)
         undecided.insert(id)
-        floor = min(floor, (undecided.first ?? 1) - 1)
     }
 
     /// An id whose operation took effect, was seen to be a repeat, or was refused for good.
