@@ -252,6 +252,55 @@ import TopGunWire
         #expect(keys().last == ["key-0", "key-10", "key-11"])
     }
 
+    @Test func `a query with fields shows those of each value, in answers and updates, and filters by all`() {
+        let server = server()
+        let writer = server.connect(hello: .hello([.results]))
+        func put(_ id: UInt64, _ b: Int64) {
+            let sink = ByteSink()
+            let value = MessagePackWriter(sink)
+            value.writeMapHead(3)
+            for (name, number) in [("a", Int64(id)), ("b", b), ("c", 9)] as [(ByteString, Int64)] {
+                value.write(name)
+                value.write(number)
+            }
+            writer.send(
+                .operations(
+                    OperationBatch(operations: [
+                        ClientOperation(
+                            id: id, mapName: "todos", key: "k",
+                            change: .put(
+                                LWWRecord(
+                                    value: Payload(copying: sink.bytes),
+                                    timestamp: Timestamp(millis: Int64(id), counter: 0, node: "n"))))
+                    ])))
+            server.settle()
+        }
+        put(1, 5)
+        let client = server.connect(hello: .hello([.results]))
+        _ = client.received()
+        client.send(
+            .querySubscribe(
+                QuerySubscription(
+                    queryID: "q", mapName: "todos",
+                    query: QueryRequest(equals: Payload([0x81, 0xa1, 0x62, 0x05])), fields: ["a", "none"])))
+        server.settle()
+        put(2, 5)
+        put(3, 6)
+        var heard: [[UInt8]] = []
+        var changes: [ChangeType] = []
+        for message in client.received() {
+            switch message {
+            case .queryResponse(let response): heard += response.results.map(\.value.bytes)
+            case .queryUpdate(let update):
+                heard.append(update.value.bytes)
+                changes.append(update.change)
+            default: break
+            }
+        }
+        #expect(heard == [[0x81, 0xa1, 0x61, 0x01], [0x81, 0xa1, 0x61, 0x02], [0xc0]])
+        #expect(changes == [.update, .leave])
+    }
+
     @Test func `an answer that was cut at the most rows is kept exact like a window`() {
         let server = server()
         fill(server, Limits.queryRowsMax + 1)

@@ -162,10 +162,10 @@ extension GatewayCore {
         guard identity.mayRead, !request.mapName.isReserved, !request.mapName.isEmpty else {
             return refuseQuery(shell, request.queryID, "FORBIDDEN", "read access denied")
         }
-        guard query.groupBy.isEmpty, query.aggregations.isEmpty, query.cursor == nil, request.fields == nil else {
+        guard query.groupBy.isEmpty, query.aggregations.isEmpty, query.cursor == nil else {
             return refuseQuery(
                 shell, request.queryID, "QUERY_UNSUPPORTED",
-                "this server answers queries with where, predicate, sort and limit, without fields, groups or cursors")
+                "this server answers queries with where, predicate, sort, limit and fields, without groups or cursors")
         }
         if let limit = query.limit, limit < 0 {
             return refuseQuery(shell, request.queryID, "BAD_REQUEST", "limit is negative")
@@ -176,7 +176,7 @@ extension GatewayCore {
                 query.sort.map { SortOrder.Field(FieldPath($0.field), isDescending: $0.isDescending) })
             subscribe(
                 shell, request.queryID, to: request.mapName, filter: filter, order: order,
-                limit: query.limit.map { Int(clamping: $0) })
+                limit: query.limit.map { Int(clamping: $0) }, fields: request.fields.map { FieldProjection($0) })
         } catch {
             refuseQuery(shell, request.queryID, ByteString("\(error.wireName)"), "\(error.message)")
         }

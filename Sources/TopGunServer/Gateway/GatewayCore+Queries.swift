@@ -14,7 +14,7 @@ extension GatewayCore {
     /// Opens a query, in place of one with the same id.
     func subscribe(
         _ shell: SessionShell, _ queryID: ByteString, to map: ByteString, filter: QueryFilter, order: SortOrder,
-        limit: Int?
+        limit: Int?, fields: FieldProjection?
     ) {
         endQuery(shell, queryID)
         guard let nameSpace = shell.identity?.nameSpace else { return }
@@ -24,7 +24,7 @@ extension GatewayCore {
         nextSubscription += 1
         let number = SubscriptionNumber(loop: index, count: nextSubscription)
         shell.queries[queryID] = LiveQuery(
-            number: number, map: map, filter: filter, order: order, limit: limit)
+            number: number, map: map, filter: filter, order: order, limit: limit, fields: fields)
         subscriptions[number.rawValue] = (shell, queryID)
         // A query is interest in the map's events for a client that does not say so itself.
         if !shell.core.isAnnounced, takeInterest(shell, in: map) { scheduleUnaskedRoot(shell, of: map) }
@@ -81,6 +81,9 @@ extension GatewayCore {
             rows.removeLast(rows.count - rowsMax)
             hasMore = true
         }
+        if let fields = shell.queries[queryID]?.fields {
+            for index in rows.indices { rows[index].row.value = projected(rows[index].row.value, fields) }
+        }
         metrics.counts.queriesAnswered += 1
         send(
             shell,
@@ -89,6 +92,12 @@ extension GatewayCore {
                     queryID: queryID, results: rows.map(\.row), hasMore: hasMore,
                     cursorStatus: QueryResponse.CursorStatus.none)))
         releaseHeld(shell, queryID, isCut: hasMore)
+    }
+
+    private func projected(_ value: Payload, _ fields: FieldProjection) -> Payload {
+        scratch.removeAll()
+        value.bytes.withUnsafeBytes { fields.write($0, to: scratch) }
+        return Payload(copying: scratch.bytes)
     }
 
     private func releaseHeld(_ shell: SessionShell, _ queryID: ByteString, isCut: Bool) {
@@ -170,11 +179,17 @@ extension GatewayCore {
             shell.sequence += 1
             sequence = shell.sequence
         }
-        scratch.removeAll()
         let row = RowChange(change)
+        let shown = query.fields.map { fields in
+            let sink = ByteSink(capacity: row.value.count + 8)
+            fields.write(row.value, to: sink)
+            return sink
+        }
+        scratch.removeAll()
         queryID.bytes.withUnsafeBytes { queryID in
             ServerFrame.queryUpdate(
-                queryID: queryID, key: row.key, value: row.value, change: row.kind, sequence: sequence, into: scratch)
+                queryID: queryID, key: row.key, value: shown?.bytes ?? row.value, change: row.kind, sequence: sequence,
+                into: scratch)
         }
         metrics.counts.eventsSent += 1
         shell.connection.send(copying: scratch.bytes)

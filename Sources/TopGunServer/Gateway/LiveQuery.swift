@@ -9,6 +9,8 @@ struct LiveQuery {
     let order: SortOrder
     /// A window of that many rows; `nil` for all rows.
     let limit: Int?
+    /// What is shown of each value; `nil` for all of it.
+    let fields: FieldProjection?
     /// Whether its last answer had the most rows that are sent, and there were more: a window that nobody asked for.
     var isCut = false
     /// Whether its first answer was sent; updates that come before are held.
