@@ -26,6 +26,9 @@ enum Limits {
 
     // MARK: Operations
 
+    /// Room for the operations of one read that a loop keeps; more is given back to the system.
+    static let operationsKeptMax = 65_536
+
     /// Gaps in the operation ids of one connection; a client with more is sent away with 1013 and comes back clean.
     static let undecidedRangesMax = 1_024
 
@@ -162,6 +165,11 @@ extension Limits {
     static let messageBufferBytesMin = 1_024
     static let messageBuffersKept = 16
     static let messageBufferBytesKept = 256 * 1_024
+    /// Memory of all messages of one loop that have come in part; the connection that brings more is closed with 1013.
+    /// More than one message of the longest kind takes.
+    static let heldMessagesBytesMax = 128 * 1_024 * 1_024
+    /// Bytes of one message from a client that must say who it is and has not; a longer one closes with 1009.
+    static let strangerMessageBytesMax = 64 * 1_024
     /// Pings, pongs and other control frames of one connection in one second; more is a flood and closes with 1008.
     static let controlFramesPerSecondMax = 200
     /// A pong is not queued behind more than this: who does not read needs no sign of life.

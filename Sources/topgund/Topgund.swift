@@ -15,7 +15,7 @@ struct Topgund: AsyncParsableCommand {
 
             Every setting can also come from the environment (--data-dir is TOPGUN_DATA_DIR, and JWT_SECRET holds a \
             key) or from the JSON object in the file of --config ("data-dir": "/var/lib/topgun"); flags win over the \
-            environment, and that over the file.
+            environment, and that over the file. Without --listen, PORT and TOPGUN_BIND_ADDR give the address.
 
             Exit codes: 0 stopped as told, 64 wrong arguments, 65 data damaged or not this node's, 69 address not to be \
             had, 70 fault of the program, 74 the disk failed, 75 data directory in use, 78 settings that cannot be obeyed.

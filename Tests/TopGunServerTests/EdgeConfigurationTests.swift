@@ -45,6 +45,28 @@ import Testing
         }
     }
 
+    @Test func `the variables of upstream's server give the address, and lose to ours`() async throws {
+        let environment = [
+            "PORT": "0", "TOPGUN_BIND_ADDR": "127.0.0.2", "TOPGUN_CORS_ORIGINS": "http://a.com, http://b.com",
+        ]
+        let configuration = try await Self.configuration([:], environment)
+        #expect(configuration.host == "127.0.0.2")
+        #expect(configuration.port == 0)
+        #expect(configuration.allowedOrigins == ["http://a.com", "http://b.com"])
+        let six = try await Self.configuration([:], ["TOPGUN_BIND_ADDR": "::1"])
+        #expect(six.host == "::1")
+        #expect(six.port == 8080)
+        let flag = try await Self.configuration([.listen: "localhost:9000"], environment)
+        #expect(flag.host == "localhost")
+        #expect(flag.port == 9000)
+        #expect(await Self.refusal([:], ["PORT": "70000"])?.hasPrefix("PORT must be") == true)
+        #expect(await Self.refusal([:], ["TOPGUN_BIND_ADDR": "127.0.0.1:80"])?.hasPrefix("TOPGUN_BIND_ADDR") == true)
+        #expect(await Self.refusal([:], ["TOPGUN_BIND_ADDR": "0.0.0.0"])?.contains("--jwt-secret-file") == true)
+        #expect(await Self.refusal([:], ["TOPGUN_CORS_ORIGINS": "a.com"])?.hasPrefix("TOPGUN_CORS_ORIGINS") == true)
+        #expect(await Self.refusal([:], ["TOPGUN_NO_AUTH": "1", "JWT_SECRET": "x"]) != nil)
+        #expect(await Self.refusal([:], ["TOPGUN_NO_AUTH": "1"]) == nil)
+    }
+
     @Test func `flags win over the environment and that over the file`() async throws {
         let file = #"{"data-dir": "file", "log-level": "debug", "max-connections": 5, "event-loops": 3}"#
         let environment = ["TOPGUN_DATA_DIR": "environment", "TOPGUN_LOG_LEVEL": "warning", "HOME": "/"]

@@ -116,7 +116,7 @@ import Testing
         arguments: [
             ("unmasked", [0x82, 0x01, 0x00], 1002),
             ("reserved bit", [0xc2, 0x80, 0, 0, 0, 0], 1002),
-            ("above the limit", [0x82, 0xff, 0, 0, 0, 0, 0, 0x20, 0, 1, 0, 0, 0, 0], 1009),
+            ("above the limit", [0x82, 0xff, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0], 1009),
         ] as [(String, [UInt8], UInt16)])
     func `M09 a client that breaks the rules hears why`(what: String, bytes: [UInt8], code: UInt16) async throws {
         try await RunningListener.run { listener in
@@ -138,6 +138,38 @@ import Testing
                 #expect(try await client.readFrame()?.payload.count == 100_000)
                 try await client.send(message: [UInt8](repeating: 1, count: 100_001))
                 #expect(try await client.readFrame()?.closeCode == 1009)
+            }
+        }
+    }
+
+    @Test func `M06 a client that must say who it is may send a greeting and no more`() async throws {
+        try await RunningListener.run(admits: false) { listener in
+            try await listener.connectClient { client in
+                try await client.send(message: [UInt8](repeating: 1, count: Limits.strangerMessageBytesMax))
+                #expect(try await client.readFrame()?.payload.count == Limits.strangerMessageBytesMax)
+                try await client.send(message: [UInt8](repeating: 1, count: Limits.strangerMessageBytesMax + 1))
+                #expect(try await client.readFrame()?.closeCode == 1009)
+            }
+        }
+    }
+
+    @Test func `M06 messages that never end share a bounded memory, and whoever finds it full is sent away`()
+        async throws
+    {
+        try await RunningListener.run { listener in
+            let sockets = listener.door.sockets[0]
+            sockets.heldBytesMax = 200_000
+            try await listener.connectClient { first in
+                let message = [UInt8](repeating: 1, count: 150_000)
+                let frame = RawClient.frame(2, message)
+                try await first.send(bytes: Array(frame.prefix(120_000)))
+                try await listener.connectClient { second in
+                    try await second.send(bytes: Array(frame.prefix(120_000)))
+                    #expect(try await second.readFrame()?.closeCode == 1013)
+                }
+                try await first.send(bytes: Array(frame.dropFirst(120_000)))
+                #expect(try await first.readFrame()?.payload.count == 150_000)
+                #expect(sockets.heldBytes == 0)
             }
         }
     }

@@ -18,22 +18,25 @@ actor EchoOwner: ClientConnectionOwner {
     nonisolated let unownedExecutor: UnownedSerialExecutor
     nonisolated let events: AsyncStream<Event>
     private nonisolated let eventSink: AsyncStream<Event>.Continuation
-    private var connections: [SessionID: any MessageConnection] = [:]
+    private var connections: [SessionID: any ClientConnection] = [:]
     private var next: UInt64 = 0
     private var drained: CheckedContinuation<Void, Never>?
     private let greeting: [UInt8]?
+    private let admits: Bool
 
-    init(loop: NIOLoop, greeting: [UInt8]? = nil) {
+    init(loop: NIOLoop, greeting: [UInt8]? = nil, admits: Bool = true) {
         self.loop = loop
         self.unownedExecutor = loop.executor
         self.greeting = greeting
+        self.admits = admits
         (events, eventSink) = AsyncStream.makeStream()
     }
 
-    func opened(_ connection: any MessageConnection, peer: PeerInfo) -> SessionID {
+    func opened(_ connection: any ClientConnection, peer: PeerInfo) -> SessionID {
         next += 1
         let session = SessionID(number: next)
         connections[session] = connection
+        if admits { connection.admit() }
         if let greeting {
             connection.send(ByteBuffer(bytes: greeting))
             connection.flush()
@@ -114,6 +117,7 @@ struct RunningListener {
 
     static func run<Result: Sendable>(
         _ configuration: ServerConfiguration = ServerConfiguration(), isOpen: Bool = true, greeting: [UInt8]? = nil,
+        admits: Bool = true,
         _ body: @escaping @Sendable (RunningListener) async throws -> Result
     ) async throws -> Result {
         var configuration = configuration
@@ -123,7 +127,7 @@ struct RunningListener {
         let door = ClientDoor(loops: spawner.eventLoops, metrics: metrics)
         let report = StatusReport(
             door: door, metrics: metrics, requiresAuthentication: false, clock: SystemClock())
-        let echo = EchoOwner(loop: spawner.eventLoops[0], greeting: greeting)
+        let echo = EchoOwner(loop: spawner.eventLoops[0], greeting: greeting, admits: admits)
         if isOpen {
             let node = EchoNode(echoes: [echo])
             door.open(node.owners)

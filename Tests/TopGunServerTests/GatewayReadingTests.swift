@@ -50,12 +50,14 @@ import TopGunWire
         let server = guarded(.allow)
         let client = server.connect(hello: nil)
         #expect(client.received() == [.authenticationRequired])
+        #expect(!client.connection.isAdmitted)
         let authentication = ClientMessage.authenticate(Authentication(token: "header.payload.signature"))
         client.send(authentication)
         client.send(authentication)
         server.settle()
         let answers = client.received()
         #expect(answers.count == 1)
+        #expect(client.connection.isAdmitted)
         guard case .authenticationAcknowledged(let greeting) = answers.first else {
             Issue.record("no greeting")
             return

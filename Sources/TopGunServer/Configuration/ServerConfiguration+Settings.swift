@@ -1,3 +1,4 @@
+import Foundation
 import Logging
 import NIOCore
 
@@ -7,6 +8,8 @@ extension ServerConfiguration {
         self.init()
         if let listen = try sources.text(.listen) {
             (host, port) = try Self.address(listen, sources.nameOf(.listen))
+        } else {
+            try takeAddress(environment)
         }
         dataDirectory = try sources.text(.dataDir) ?? dataDirectory
         if dataDirectory.isEmpty { throw Self.refusal(.dataDir, sources, "must name a directory") }
@@ -31,10 +34,11 @@ extension ServerConfiguration {
         }
         logLevel = try Self.choice(.logLevel, sources, Logger.Level.allCases) ?? logLevel
         defaultAccess = try Self.choice(.defaultAccess, sources, Access.allCases) ?? defaultAccess
-        allowedOrigins = try sources.list(.allowedOrigins)
+        allowedOrigins = try sources.list(.allowedOrigins) ?? Self.origins(environment)
         for origin in allowedOrigins ?? [] where !Self.isOrigin(origin) {
-            throw Self.refusal(
-                .allowedOrigins, sources, "must list origins such as https://app.example.com, without a path")
+            let name = sources.nameOf(.allowedOrigins) ?? "TOPGUN_CORS_ORIGINS"
+            throw ServerError(
+                .configuration, "\(name) must list origins such as https://app.example.com, without a path.")
         }
         authentication = try Self.authentication(sources, environment)
         if case .none = authentication, !Self.isLoopback(host) {
@@ -43,6 +47,30 @@ extension ServerConfiguration {
                 "Without authentication topgund listens on loopback addresses only, not on \(host):\(port): give it a key "
                     + "with --jwt-secret-file FILE, or listen on 127.0.0.1.")
         }
+    }
+
+    /// The address by the names that upstream's server has for its parts (protocol.md 2.3).
+    private mutating func takeAddress(_ environment: [String: String]) throws(ServerError) {
+        if let text = environment["PORT"], !text.isEmpty {
+            guard let number = UInt16(text) else {
+                throw ServerError(.configuration, "PORT must be a whole number between 0 and 65535.")
+            }
+            port = Int(number)
+        }
+        if let text = environment["TOPGUN_BIND_ADDR"], !text.isEmpty {
+            let isBare = text.split(separator: ":", omittingEmptySubsequences: false).count > 2 && !text.hasPrefix("[")
+            do {
+                (host, _) = try Self.address((isBare ? "[\(text)]" : text) + ":0", nil)
+            } catch {
+                throw ServerError(
+                    .configuration, "TOPGUN_BIND_ADDR must be one address without a port, such as 127.0.0.1.")
+            }
+        }
+    }
+
+    private static func origins(_ environment: [String: String]) -> [String]? {
+        guard let text = environment["TOPGUN_CORS_ORIGINS"], !text.isEmpty, text != "*" else { return nil }
+        return text.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
     }
 
     private static func authentication(

@@ -31,8 +31,9 @@ package struct ServerConfiguration: Sendable {
     package var logLevel = Logger.Level.info
     package var eventLoops = 1
     package var connectionsMax = 15_000
-    /// Bytes of one message from a client.
-    package var messageBytesMax = 2 * 1_024 * 1_024
+    /// Bytes of one message from a client. An official client sends everything it wrote offline in one message, so a
+    /// smaller bound is one that such a client may never get past.
+    package var messageBytesMax = 16 * 1_024 * 1_024
     /// What one connection may send each second, on average and at once.
     package var operationsPerSecond = 1_000_000
     package var operationsBurst = 2_000_000

@@ -77,6 +77,9 @@ package enum Setting: String, CaseIterable, Sendable {
 
     package static let variablePrefix = "TOPGUN_"
 
+    /// What upstream's server is told by and has other names here (protocol.md 2.3); the settings of ours win.
+    static let upstreamVariables: Set<String> = ["TOPGUN_BIND_ADDR", "TOPGUN_CORS_ORIGINS"]
+
     /// What `topgun`, the command line, reads from the same environment; no business of a server.
     static let clientVariables: Set<String> = [
         "TOPGUN_SERVER", "TOPGUN_TOKEN", "TOPGUN_JSON", "TOPGUN_TIMEOUT_SECONDS", "TOPGUN_CLIENT_CONFIG",

@@ -43,7 +43,8 @@ package struct SettingSources: Sendable {
     }
 
     private static func check(_ environment: [String: String]) throws(ServerError) {
-        let known = Set(Setting.allCases.map(\.variable)).union(Setting.clientVariables)
+        let known = Set(Setting.allCases.map(\.variable)).union(Setting.clientVariables).union(
+            Setting.upstreamVariables)
         let unknown = environment.keys.filter {
             $0.uppercased().hasPrefix(Setting.variablePrefix) && !known.contains($0.uppercased())
         }

@@ -1,4 +1,4 @@
-package import TopGunEnvironment
+import TopGunEnvironment
 
 /// The actor that owns the client connections of one event loop; a shell around ``GatewayCore``.
 ///
@@ -14,7 +14,7 @@ package actor Gateway: ClientConnectionOwner {
         self.door = door
     }
 
-    package func opened(_ connection: any MessageConnection, peer: PeerInfo) -> SessionID {
+    package func opened(_ connection: any ClientConnection, peer: PeerInfo) -> SessionID {
         door.value.opened(connection, peer: peer)
     }
 

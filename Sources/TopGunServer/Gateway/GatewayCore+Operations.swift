@@ -14,7 +14,7 @@ extension GatewayCore {
         guard !frames.isEmpty else { return }
         defer {
             frames.removeAll(keepingCapacity: true)
-            operations.removeAll(keepingCapacity: true)
+            operations.removeAll(keepingCapacity: operations.capacity <= Limits.operationsKeptMax)
         }
         guard let identity = shell.identity, !shell.isClosing else { return }
         metrics.counts.operationsReceived += operations.count

@@ -7,6 +7,7 @@ import TopGunWire
 extension GatewayCore {
     func perform(_ action: ClientSession.Action, for shell: SessionShell) {
         shell.identity = shell.core.identity
+        if shell.identity != nil { shell.connection.admit() }
         switch action {
         case .nothing: break
         case .demandAuthentication: send(shell, .authenticationRequired)

@@ -111,7 +111,7 @@ struct GatewayTerms: Sendable {
 // MARK: - Connections
 
 extension GatewayCore {
-    func opened(_ connection: any MessageConnection, peer: PeerInfo) -> SessionID {
+    func opened(_ connection: any ClientConnection, peer: PeerInfo) -> SessionID {
         let slot = freeSlots.popLast() ?? shells.count
         if slot == shells.count { shells.append(nil) }
         generation = generation == 0xff_ffff ? 1 : generation + 1

@@ -7,7 +7,7 @@ import TopGunWire
 /// Confined to the gateway's loop.
 final class SessionShell {
     let id: SessionID
-    let connection: any MessageConnection
+    let connection: any ClientConnection
     let peer: PeerInfo
     var core: ClientSession
     var bucket: TokenBucket
@@ -74,7 +74,7 @@ final class SessionShell {
     }
 
     init(
-        id: SessionID, connection: any MessageConnection, peer: PeerInfo, core: consuming ClientSession,
+        id: SessionID, connection: any ClientConnection, peer: PeerInfo, core: consuming ClientSession,
         bucket: TokenBucket
     ) {
         self.id = id

@@ -43,13 +43,17 @@ final class ClientChannelHandler: ChannelDuplexHandler, @unchecked Sendable {
 
     private let sockets: LoopSockets
     private let clock: any Clock
+    private let log: ServerLog
     private var state = State.fresh
     private var ending = Ending.none
     /// A close that the owner asked for while it was being told of the connection.
     private var closeAfterOpening: (code: UInt16, reason: String)?
     private var context: ChannelHandlerContext?
 
+    private let messageBytesMax: Int
     private var parser: WebSocketFrameParser
+    /// What the loop's account has for the message that is under way.
+    private var heldBytes = 0
     private var controlFrames = ControlFrameBudget()
     private var isReading = true
     /// The channel wanted to read while the owner did not.
@@ -60,10 +64,12 @@ final class ClientChannelHandler: ChannelDuplexHandler, @unchecked Sendable {
     /// The socket did not take everything of an earlier flush, as far as known.
     private var mayBeQueued = false
 
-    init(sockets: LoopSockets, messageBytesMax: Int, clock: any Clock) {
+    init(sockets: LoopSockets, messageBytesMax: Int, clock: any Clock, log: ServerLog) {
         self.sockets = sockets
         self.clock = clock
-        self.parser = WebSocketFrameParser(messageBytesMax: messageBytesMax)
+        self.log = log
+        self.messageBytesMax = messageBytesMax
+        self.parser = WebSocketFrameParser(messageBytesMax: min(messageBytesMax, Limits.strangerMessageBytesMax))
     }
 
     /// The handshake is done: messages may go both ways.
@@ -112,6 +118,7 @@ final class ClientChannelHandler: ChannelDuplexHandler, @unchecked Sendable {
             sockets.remove(self)
             sockets.metrics.counts.connectionsClosed += 1
             parser.abandon(to: sockets.scratch)
+            account()
             out = ByteBuffer()
             owner.assumeIsolated { $0.closed(session) }
         case .fresh, .opening:
@@ -139,11 +146,46 @@ extension ClientChannelHandler {
             }
         }
         sockets.scratch.end()
+        let isHoldingMore = account()
         if parser.controlFrames > 0 { answerControlFrames() }
         switch verdict {
-        case .goOn: break
+        case .goOn: if isHoldingMore, sockets.heldBytes > sockets.heldBytesMax { giveUpMessage() }
         case .goodbye(let code): answerGoodbye(code)
-        case .violation(let code, let reason): refuse(code, reason)
+        case .violation(let code, let reason):
+            if code == WebSocketCloseCode.tooLarge, case .open = state { tellTooLarge() }
+            refuse(code, reason)
+        }
+    }
+
+    /// Brings the loop's account of unfinished messages up to date; returns whether this one takes more than before.
+    @discardableResult
+    private func account() -> Bool {
+        let held = parser.heldBytes
+        guard held != heldBytes else { return false }
+        defer { heldBytes = held }
+        sockets.heldBytes += held - heldBytes
+        return held > heldBytes
+    }
+
+    /// All connections of the loop together hold too much of messages that have not come to their end: the one that
+    /// brought the last of it comes back later.
+    private func giveUpMessage() {
+        parser.abandon(to: sockets.scratch)
+        account()
+        log.warning(
+            "messages that are still arriving fill their memory; a client is sent away",
+            [.limit: sockets.heldBytesMax])
+        refuse(WebSocketCloseCode.tryAgainLater, "too many messages at once")
+    }
+
+    private func tellTooLarge() {
+        if parser.messageBytesMax < messageBytesMax {
+            log.info(
+                "a client that has not said who it is sent more than a greeting", [.limit: parser.messageBytesMax])
+        } else {
+            log.warning(
+                "a message is longer than --max-message-bytes: a client may be unable to sync what it wrote offline",
+                [.limit: messageBytesMax])
         }
     }
 
@@ -186,7 +228,7 @@ extension ClientChannelHandler {
 
 // MARK: - Writing
 
-extension ClientChannelHandler: MessageConnection {
+extension ClientChannelHandler: ClientConnection {
     func send(_ message: ByteBuffer) {
         let count = message.readableBytes
         guard let context, beginMessage(count) else { return }
@@ -242,6 +284,10 @@ extension ClientChannelHandler: MessageConnection {
         let atSocket = (try? context?.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
         mayBeQueued = atSocket > 0
         return out.readableBytes + atSocket
+    }
+
+    func admit() {
+        parser.messageBytesMax = messageBytesMax
     }
 
     func setReading(_ reading: Bool) {

@@ -6,7 +6,7 @@ package import TopGunEnvironment
 /// never from another thread, so everything here runs to its end before the next read.
 package protocol ClientConnectionOwner: Actor {
     /// A client finished its WebSocket handshake. Nothing was received yet; the owner may already send.
-    func opened(_ connection: any MessageConnection, peer: PeerInfo) -> SessionID
+    func opened(_ connection: any ClientConnection, peer: PeerInfo) -> SessionID
 
     /// Every binary message that one read of the socket completed, in their order. The bytes are valid until this call
     /// returns. After ``MessageConnection/setReading(_:)`` with `false` nothing more comes until reading goes on.
@@ -21,6 +21,13 @@ package protocol ClientConnectionOwner: Actor {
     /// The process is about to end: takes no new operations, lets out what is owed to each client, closes each session
     /// with 1001, and returns when none is left.
     func drain() async
+}
+
+/// The socket of one client, as its owner knows it.
+package protocol ClientConnection: MessageConnection {
+    /// The client has said who it is, or need not: its messages may be as long as the configuration allows, and not only
+    /// as long as a token. Idempotent.
+    func admit()
 }
 
 /// One client connection, as its owner names it; unique among the connections of one owner.

@@ -19,6 +19,7 @@ struct ClientUpgrader: NIOTypedHTTPServerProtocolUpgrader {
     let handshake: WebSocketHandshake
     let messageBytesMax: Int
     let clock: any Clock
+    let log: ServerLog
 
     let supportedProtocol = "websocket"
     let requiredUpgradeHeaders: [String] = []
@@ -54,7 +55,8 @@ struct ClientUpgrader: NIOTypedHTTPServerProtocolUpgrader {
             if let deadline = try? pipeline.handler(type: RequestHeadDeadline.self) {
                 pipeline.removeHandler(deadline, promise: nil)
             }
-            let handler = ClientChannelHandler(sockets: sockets, messageBytesMax: messageBytesMax, clock: clock)
+            let handler = ClientChannelHandler(
+                sockets: sockets, messageBytesMax: messageBytesMax, clock: clock, log: log)
             try pipeline.addHandler(handler)
             let peer = PeerInfo(
                 address: channel.remoteAddress?.description ?? "unknown",

@@ -40,7 +40,8 @@ package struct Listener: Service {
     package func run() async throws {
         let handshake = WebSocketHandshake(configuration)
         let upgrader = ClientUpgrader(
-            door: door, handshake: handshake, messageBytesMax: configuration.messageBytesMax, clock: clock)
+            door: door, handshake: handshake, messageBytesMax: configuration.messageBytesMax, clock: clock,
+            log: log)
         let log = log
         let application = Application(
             router: Routes(report: report).router(),

@@ -10,6 +10,9 @@ final class LoopSockets: @unchecked Sendable {
     let metrics: LoopMetrics
     let scratch = ReadScratch()
     let receiveBuffer = SharedReceiveBuffer()
+    /// Memory of all messages that have come in part.
+    var heldBytes = 0
+    var heldBytesMax = Limits.heldMessagesBytesMax
 
     private var connections: [ObjectIdentifier: ClientChannelHandler] = [:]
     private var toFlush: [ClientChannelHandler] = []

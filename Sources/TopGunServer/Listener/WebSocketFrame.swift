@@ -18,6 +18,7 @@ enum WebSocketCloseCode {
     static let invalidText: UInt16 = 1007
     static let policy: UInt16 = 1008
     static let tooLarge: UInt16 = 1009
+    static let tryAgainLater: UInt16 = 1013
 
     /// Whether a client may send this code.
     static func isValid(_ code: UInt16) -> Bool {

@@ -26,7 +26,7 @@ struct WebSocketFrameParser {
     }
 
     /// Bytes of one message; a longer one is refused as soon as it is announced.
-    let messageBytesMax: Int
+    var messageBytesMax: Int
     /// Control frames of the last read.
     private(set) var controlFrames = 0
     /// What the last ping of the last read carried; only the most recent one needs an answer.
@@ -89,6 +89,9 @@ struct WebSocketFrameParser {
         }
         return .goOn
     }
+
+    /// Memory of the message that is under way.
+    var heldBytes: Int { pieces?.capacity ?? 0 }
 
     /// Gives memory back when the connection ends in the middle of a message.
     mutating func abandon(to scratch: ReadScratch) {

@@ -87,11 +87,12 @@ final class TestClient: Sendable {
 }
 
 /// What the gateway believes to be a socket.
-final class TestConnection: MessageConnection {
+final class TestConnection: ClientConnection {
     private struct State {
         var queued: [[UInt8]] = []
         var flushed: [[UInt8]] = []
         var isReading = true
+        var isAdmitted = false
         var closeCode: UInt16?
         /// A client that takes nothing: what is flushed stays queued.
         var isStuck = false
@@ -126,6 +127,12 @@ final class TestConnection: MessageConnection {
 
     var queuedBytes: Int { state.withLock { $0.stuckBytes } }
     var peakBytes: Int { state.withLock { $0.peakBytes } }
+
+    func admit() {
+        state.withLock { $0.isAdmitted = true }
+    }
+
+    var isAdmitted: Bool { state.withLock { $0.isAdmitted } }
 
     func setReading(_ reading: Bool) {
         state.withLock { $0.isReading = reading }
