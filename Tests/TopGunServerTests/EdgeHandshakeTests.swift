@@ -120,7 +120,10 @@ import TopGunEnvironment
             }
             let (health, page) = try await get("/health")
             #expect(health == "HTTP/1.1 200 OK")
-            for part in [#""state":"ready""#, #""connections":0"#, #""in_flight":3"#, #""partitions_not_open":[17]"#, #""uptime_secs":"#] {
+            for part in [
+                #""state":"ready""#, #""connections":0"#, #""in_flight":3"#, #""partitions_not_open":[17]"#,
+                #""uptime_secs":"#,
+            ] {
                 #expect(page.contains(part))
             }
             let (_, status) = try await get("/api/status")
@@ -162,7 +165,8 @@ import TopGunEnvironment
         struct Roles: TokenVerifier {
             func verify(_ token: String) async -> Result<Principal, AuthFailure> {
                 if token.isEmpty { return .failure(AuthFailure(.malformed)) }
-                return .success(Principal(subject: "x", roles: token.split(separator: ",").map(String.init), expiresAtMillis: 0))
+                return .success(
+                    Principal(subject: "x", roles: token.split(separator: ",").map(String.init), expiresAtMillis: 0))
             }
         }
         try await RunningListener.run { listener in

@@ -62,7 +62,8 @@ import TopGunWire
         #expect(results(reader).map(\.isSuccess) == [true])
     }
 
-    @Test func `D01 B13: removals are refused once the reserve is used up, and taken before writes when there is room`() {
+    @Test func `D01 B13: removals are refused once the reserve is used up, and taken before writes when there is room`()
+    {
         let server = SimulatedServer(seed: 3)
         server.start()
         let client = server.connect(hello: .hello([.results]))

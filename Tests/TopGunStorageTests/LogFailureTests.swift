@@ -87,7 +87,8 @@ import TopGunSimulation
         #expect(rig.run(untilDurable: durable + 15))
     }
 
-    @Test func `D01 B13: a full disk has room for removals until the reserve is used up, which is filled first`() throws {
+    @Test func `D01 B13: a full disk has room for removals until the reserve is used up, which is filled first`() throws
+    {
         let rig = LogRig(seed: 3, segmentBytes: 4096)
         rig.disk.faults.capacityBytes = 1024 + 4096 * 3
         try rig.start()

@@ -35,7 +35,8 @@ extension GatewayCore {
             Gather<Part>(count: crew.count) { [self] parts in
                 questionsOut -= 1
                 then(parts)
-                if questionsOut == Limits.questionsOutMax { resumeWriters() }
+                let isWell = !group.isCongested && !areMailboxesFilling
+                if questionsOut == Limits.questionsOutMax, isWell { resumeWriters() }
             }, on: loop)
         for target in crew.indices {
             let index = target

@@ -162,12 +162,14 @@ extension Node {
         guard state.state == .ready else { return state.detail }
         switch log.state {
         case .full: return "the disk is full: reading and removing go on, writes are refused"
-        case .exhausted: return "the disk is full and so is the reserve: reading goes on, writes and removals are refused"
+        case .exhausted:
+            return "the disk is full and so is the reserve: reading goes on, writes and removals are refused"
         case .open, .failed, .closed: break
         }
         guard let first = closed.first else { return state.detail }
         return closed.count == 1
-            ? "partition \(first) is being rebuilt" : "\(closed.count) partitions are being rebuilt, \(first) among them"
+            ? "partition \(first) is being rebuilt"
+            : "\(closed.count) partitions are being rebuilt, \(first) among them"
     }
 
     package func pulse() async {

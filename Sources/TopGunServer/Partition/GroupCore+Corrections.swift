@@ -8,6 +8,11 @@ extension GroupCore {
     /// Sends a writer the record that stands. Where its write was refused, what is sent beats the refused stamp and
     /// nothing that anybody else may have stamped since: it is never stored, and a later write of another must win.
     func tell(_ correction: Correction, in nameSpace: ByteString, to session: SessionID) {
+        // What is being rebuilt is not known: the map is to be synced anew, which waits until it is.
+        guard isOpen(PartitionID(hash: correction.keyHash)) else {
+            let reset = ServerMessage.syncResetRequired(mapName: correction.map, reason: "a write was refused")
+            return answerAfterGate(reset, to: session)
+        }
         correction.key.bytes.withUnsafeBytes { key in
             let record = state.existingMap(correction.map, in: nameSpace).flatMap {
                 state.record(in: $0, key: key, keyHash: correction.keyHash)

@@ -71,12 +71,12 @@ actor Partition {
     /// Everything the partition logged is waited for first: what was merged and not on disk yet at the moment of its
     /// death is read from there like the rest.
     func rebuild(from log: WriteAheadLog, on thread: any Loop) async -> PartitionFailure? {
+        let id = id
         await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
             group.value.afterGate { continuation.resume() }
         }
         let reader = log.reader(of: id.index, upTo: log.durablePosition)
         defer { reader.close() }
-        let id = id
         do throws(StorageError) {
             var isMore = true
             while isMore {
