@@ -7,15 +7,17 @@ FORMAT := swift format
 LINTED := Package.swift Sources Tests Benchmarks
 
 LIBRARIES := libpq-dev libssl-dev libsystemd-dev libsqlite3-dev
+# What tests make their certificates with.
+TEST_TOOLS := openssl
 BENCH_TOOLS := redis-server
 
-.PHONY: run test demo bench bench-micro bench-micro-thresholds lint format wasm fuzz deps deps-bench clean
+.PHONY: run test demo bench bench-micro bench-micro-thresholds lint format wasm fuzz deps deps-test deps-bench clean
 
 run: deps
 	$(SWIFT) build $(RELEASE) --product topgund
 	$$($(SWIFT) build $(RELEASE) --show-bin-path)/topgund $(ARGS)
 
-test: deps
+test: deps deps-test
 	$(SWIFT) build --build-tests
 	# One test at a time: those that start real servers and kill them must not wait for each other's processors.
 	$(SWIFT) test --skip-build --no-parallel $(if $(FILTER),--filter $(FILTER))
@@ -61,6 +63,9 @@ format:
 
 deps:
 	@Deploy/install-packages $(LIBRARIES)
+
+deps-test:
+	@Deploy/install-packages $(TEST_TOOLS)
 
 deps-bench:
 	@Deploy/install-packages $(BENCH_TOOLS)

@@ -80,7 +80,7 @@ let package = Package(
                 "TopGunModel", "TopGunQuery", "TopGunWire", "TopGunPartition", "TopGunEnvironment", "TopGunStorage",
                 .target(name: "CSystemd", condition: .when(platforms: [.linux])),
                 .configuration, .crypto, .hummingbird, .hummingbirdCore, .jwt, .logging, .nioCore, .nioHTTP1, .nioPosix,
-                .nioWebSocket, .serviceLifecycle,
+                .nioSSL, .nioWebSocket, .serviceLifecycle,
             ],
             swiftSettings: house),
         .executableTarget(
@@ -139,7 +139,7 @@ let package = Package(
         .testTarget(
             name: "TopGunTests",
             dependencies: [
-                "TopGun", "TopGunReplica", "TopGunModel", "TopGunEnvironment", .grdb, .nioCore, .nioPosix,
+                "TopGun", "TopGunReplica", "TopGunModel", "TopGunEnvironment", .grdb, .logging, .nioCore, .nioPosix,
                 .nioHTTP1, .nioWebSocket, .nioSSL,
             ],
             swiftSettings: house),

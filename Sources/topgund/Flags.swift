@@ -27,6 +27,12 @@ struct Flags: ParsableArguments {
     @Option(help: ArgumentHelp("How wrong clocks may be. (default: 60)", valueName: "seconds"))
     var jwtLeewaySeconds: String?
 
+    @Option(help: ArgumentHelp("Serve TLS with this certificate and those of its authorities, PEM.", valueName: "file"))
+    var tlsCert: String?
+
+    @Option(help: ArgumentHelp("The key of that certificate, PEM.", valueName: "file"))
+    var tlsKey: String?
+
     @Flag(help: "Let everyone in; loopback addresses only.")
     var noAuth = false
 
@@ -68,8 +74,6 @@ struct Flags: ParsableArguments {
     @Option(help: .hidden) var peers: String?
     @Option(help: .hidden) var postgres: String?
     @Option(help: .hidden) var jwksFile: String?
-    @Option(help: .hidden) var tlsCert: String?
-    @Option(help: .hidden) var tlsKey: String?
     @Option(name: .customLong("peer-ca"), help: .hidden) var peerCA: String?
     @Option(help: .hidden) var peerCert: String?
     @Option(help: .hidden) var peerKey: String?

@@ -57,6 +57,9 @@ struct NodeCommand: Sendable {
         if ProcessSetup.hasOpenKey(configuration) {
             log.warning("every user of this machine may read the key for tokens: run chmod 600 on its file")
         }
+        if ProcessSetup.hasOpenTLSKey(configuration) {
+            log.warning("every user of this machine may read the key for TLS: run chmod 600 on its file")
+        }
         if case .none = configuration.authentication {
             log.notice("no authentication: every user of this machine may read and write everything")
         }

@@ -40,6 +40,7 @@ extension ServerConfiguration {
             throw ServerError(
                 .configuration, "\(name) must list origins such as https://app.example.com, without a path.")
         }
+        tls = try Self.tls(sources)
         authentication = try Self.authentication(sources, environment)
         if case .none = authentication, !Self.isLoopback(host) {
             throw ServerError(
@@ -71,6 +72,17 @@ extension ServerConfiguration {
     private static func origins(_ environment: [String: String]) -> [String]? {
         guard let text = environment["TOPGUN_CORS_ORIGINS"], !text.isEmpty, text != "*" else { return nil }
         return text.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
+    }
+
+    private static func tls(_ sources: SettingSources) throws(ServerError) -> TLSFiles? {
+        switch (try sources.text(.tlsCert), try sources.text(.tlsKey)) {
+        case (.none, .none): return nil
+        case (.some(let certificate), .some(let key)): return TLSFiles(certificate: certificate, key: key)
+        case (.some, .none):
+            throw refusal(.tlsCert, sources, "is set and \(Setting.tlsKey.flag) is not: TLS needs both, or neither")
+        case (.none, .some):
+            throw refusal(.tlsKey, sources, "is set and \(Setting.tlsCert.flag) is not: TLS needs both, or neither")
+        }
     }
 
     private static func authentication(

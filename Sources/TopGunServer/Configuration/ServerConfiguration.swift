@@ -19,6 +19,8 @@ package struct ServerConfiguration: Sendable {
     /// Where clients and probes connect. Port 0 lets the system choose.
     package var host = "127.0.0.1"
     package var port = 8080
+    /// `nil` serves `ws://` and `http://`.
+    package var tls: TLSFiles?
     package var authentication = Authentication.none
     package var defaultAccess = Access.deny
     /// `Origin` values that may connect; `nil` admits every one, and clients that send none are always admitted.
@@ -41,6 +43,18 @@ package struct ServerConfiguration: Sendable {
     package var drainMillisMax: Int64 = 10_000
 
     package init() {}
+}
+
+/// Where the certificate of the listener is, with those of its authorities behind it, and its key; both are read again on
+/// SIGHUP.
+package struct TLSFiles: Hashable, Sendable {
+    package var certificate: String
+    package var key: String
+
+    package init(certificate: String, key: String) {
+        self.certificate = certificate
+        self.key = key
+    }
 }
 
 /// What a token must look like.

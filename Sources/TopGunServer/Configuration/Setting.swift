@@ -8,6 +8,8 @@ package enum Setting: String, CaseIterable, Sendable {
     case jwtAudience = "jwt-audience"
     case jwtLeewaySeconds = "jwt-leeway-seconds"
     case noAuth = "no-auth"
+    case tlsCert = "tls-cert"
+    case tlsKey = "tls-key"
     case defaultAccess = "default-access"
     case allowedOrigins = "allowed-origins"
     case logLevel = "log-level"
@@ -27,8 +29,6 @@ package enum Setting: String, CaseIterable, Sendable {
     case peers
     case postgres
     case jwksFile = "jwks-file"
-    case tlsCert = "tls-cert"
-    case tlsKey = "tls-key"
     case peerCA = "peer-ca"
     case peerCert = "peer-cert"
     case peerKey = "peer-key"
@@ -61,9 +61,9 @@ package enum Setting: String, CaseIterable, Sendable {
             "clusters: it runs one node, on its own"
         case .postgres: "PostgreSQL: its data is in --data-dir"
         case .jwksFile: "key sets: give it one key with --jwt-secret-file"
-        case .tlsCert, .tlsKey: "TLS: put a proxy that has it in front"
         case .listen, .dataDir, .nodeID, .jwtSecretFile, .jwtIssuer, .jwtAudience, .jwtLeewaySeconds, .noAuth,
-            .defaultAccess, .allowedOrigins, .logLevel, .eventLoops, .maxConnections, .maxMessageBytes,
+            .tlsCert, .tlsKey, .defaultAccess, .allowedOrigins, .logLevel, .eventLoops, .maxConnections,
+            .maxMessageBytes,
             .operationsPerSecond, .operationsBurst, .drainSeconds:
             nil
         }

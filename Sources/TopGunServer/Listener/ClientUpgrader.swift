@@ -20,6 +20,8 @@ struct ClientUpgrader: NIOTypedHTTPServerProtocolUpgrader {
     let messageBytesMax: Int
     let clock: any Clock
     let log: ServerLog
+    /// With TLS below it the handler reads what TLS has decrypted, into memory of its own.
+    let isSecure: Bool
 
     let supportedProtocol = "websocket"
     let requiredUpgradeHeaders: [String] = []
@@ -44,7 +46,9 @@ struct ClientUpgrader: NIOTypedHTTPServerProtocolUpgrader {
                 throw ChannelError.ioOnClosedChannel
             }
             if let options = channel.syncOptions {
-                try options.setOption(.recvAllocator, value: SharedReceiveAllocator(shared: sockets.receiveBuffer))
+                if !isSecure {
+                    try options.setOption(.recvAllocator, value: SharedReceiveAllocator(shared: sockets.receiveBuffer))
+                }
                 try options.setOption(.maxMessagesPerRead, value: 1)
                 try options.setOption(
                     .writeBufferWaterMark,

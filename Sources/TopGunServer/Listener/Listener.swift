@@ -20,12 +20,15 @@ package struct Listener: Service {
     let door: ClientDoor
     let report: StatusReport
     let log: ServerLog
+    /// What it shows to clients; without it there is no TLS.
+    let credentials: TLSCredentials?
     /// Told the port once it listens.
     let onListening: @Sendable (Int) async -> Void
 
     package init(
         configuration: ServerConfiguration, spawner: LiveSpawner, clock: any Clock, door: ClientDoor,
-        report: StatusReport, log: ServerLog, onListening: @escaping @Sendable (Int) async -> Void
+        report: StatusReport, log: ServerLog, credentials: TLSCredentials? = nil,
+        onListening: @escaping @Sendable (Int) async -> Void
     ) {
         self.configuration = configuration
         self.spawner = spawner
@@ -33,6 +36,7 @@ package struct Listener: Service {
         self.door = door
         self.report = report
         self.log = log
+        self.credentials = credentials
         self.onListening = onListening
     }
 
@@ -41,11 +45,13 @@ package struct Listener: Service {
         let handshake = WebSocketHandshake(configuration)
         let upgrader = ClientUpgrader(
             door: door, handshake: handshake, messageBytesMax: configuration.messageBytesMax, clock: clock,
-            log: log)
+            log: log, isSecure: credentials != nil)
         let log = log
         let application = Application(
             router: Routes(report: report).router(),
-            server: HTTPServerBuilder { responder in ClientChildChannel(upgrader: upgrader, responder: responder) },
+            server: HTTPServerBuilder { [credentials] responder in
+                ClientChildChannel(upgrader: upgrader, credentials: credentials, responder: responder)
+            },
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: configuration.port),
                 backlog: Limits.acceptBacklog,

@@ -10,8 +10,10 @@ extension GroupCore {
     func tell(_ correction: Correction, in nameSpace: ByteString, to session: SessionID) {
         // What is being rebuilt is not known: the map is to be synced anew, which waits until it is.
         guard isOpen(PartitionID(hash: correction.keyHash)) else {
-            let reset = ServerMessage.syncResetRequired(mapName: correction.map, reason: "a write was refused")
-            return answerAfterGate(reset, to: session)
+            let offset = gate.open.bytes.count
+            ServerMessage.syncResetRequired(mapName: correction.map, reason: "a write was refused")
+                .encode(into: gate.open.bytes)
+            return send(from: offset, to: session)
         }
         correction.key.bytes.withUnsafeBytes { key in
             let record = state.existingMap(correction.map, in: nameSpace).flatMap {
@@ -69,16 +71,21 @@ extension GroupCore {
         node: UnsafeRawBufferPointer, ttlMillis: Int64, to session: SessionID
     ) {
         let none = UnsafeRawBufferPointer(start: nil, count: 0)
-        let batch = gate.open
-        let offset = batch.bytes.count
+        let offset = gate.open.bytes.count
         correction.map.bytes.withUnsafeBytes { map in
             correction.key.bytes.withUnsafeBytes { key in
                 let record = StoredRecord(
                     kind: .lww, nameSpace: none, map: map, key: key, node: node, millis: millis, counter: counter,
                     ttlMillis: ttlMillis, value: value, tail: none)
-                ServerFrame.event(of: record, into: batch.bytes)
+                ServerFrame.event(of: record, into: gate.open.bytes)
             }
         }
+        send(from: offset, to: session)
+    }
+
+    /// Sends what was just encoded to a session of any loop, once what it reveals is on disk.
+    private func send(from offset: Int, to session: SessionID) {
+        let batch = gate.open
         batch.entries.append(
             GateEntry(
                 kind: .echo, loop: UInt8(session.loop), session: session, offset: offset,

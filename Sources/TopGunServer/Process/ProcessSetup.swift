@@ -56,9 +56,20 @@ package enum ProcessSetup {
 
     /// Whether every user of the machine may read the file that the key for tokens is in.
     package static func hasOpenKey(_ configuration: ServerConfiguration) -> Bool {
-        guard case .token(let rules) = configuration.authentication, case .file(let path) = rules.key,
-            // Not there: reading it will tell.
-            let attributes = try? FileManager.default.attributesOfItem(atPath: path),
+        guard case .token(let rules) = configuration.authentication, case .file(let path) = rules.key else {
+            return false
+        }
+        return isReadableByAll(path)
+    }
+
+    /// Whether every user of the machine may read the key for TLS.
+    package static func hasOpenTLSKey(_ configuration: ServerConfiguration) -> Bool {
+        configuration.tls.map { isReadableByAll($0.key) } ?? false
+    }
+
+    private static func isReadableByAll(_ path: String) -> Bool {
+        // Not there: reading it will tell.
+        guard let attributes = try? FileManager.default.attributesOfItem(atPath: path),
             let mode = (attributes[.posixPermissions] as? NSNumber)?.intValue
         else { return false }
         return mode & 0o004 != 0

@@ -48,6 +48,11 @@ package struct ServerProcess: Sendable {
 
     /// Everything that runs, ready to be run; it stops on a graceful shutdown, as the signals ask for.
     package func services(signals: [UnixSignal] = [.sigterm, .sigint]) async throws(ServerError) -> ServiceGroup {
+        let credentials: TLSCredentials?
+        switch configuration.tls {
+        case .none: credentials = nil
+        case .some(let files): credentials = try TLSCredentials(files)
+        }
         let tokens: TokenAuthority?
         switch configuration.authentication {
         case .none: tokens = nil
@@ -67,7 +72,7 @@ package struct ServerProcess: Sendable {
 
         let listener = Listener(
             configuration: configuration, spawner: spawner, clock: environment.clock, door: door, report: report,
-            log: log
+            log: log, credentials: credentials
         ) { port in portSink.yield(port) }
         let node = NodeService(
             process: self, manager: manager, door: door, report: report, ports: ports, failures: failures,
@@ -77,7 +82,7 @@ package struct ServerProcess: Sendable {
                 onFailure(error)
                 failureSink.yield(error)
             })
-        let reload = ReloadService(tokens: tokens, log: log, onReload: onReload)
+        let reload = ReloadService(tokens: tokens, credentials: credentials, log: log, onReload: onReload)
 
         // They are stopped from the last to the first: clients go before the listener does.
         var group = ServiceGroupConfiguration(
@@ -176,19 +181,35 @@ private struct NodeService: Service {
 /// SIGHUP: what can be read again is.
 private struct ReloadService: Service {
     let tokens: TokenAuthority?
+    let credentials: TLSCredentials?
     let log: ServerLog
     let onReload: @Sendable () async -> Void
 
     func run() async throws {
         for await _ in await UnixSignalsSequence(trapping: .sighup).cancelOnGracefulShutdown() {
             await onReload()
-            guard let tokens else { continue }
-            do throws(ServerError) {
-                try await tokens.reload()
-                log.info("keys for tokens read again")
-            } catch {
-                log.warning("keys for tokens not read again; the old ones stay", [.error: error.message])
-            }
+            await reloadTokens()
+            reloadCredentials()
+        }
+    }
+
+    private func reloadTokens() async {
+        guard let tokens else { return }
+        do throws(ServerError) {
+            try await tokens.reload()
+            log.info("keys for tokens read again")
+        } catch {
+            log.warning("keys for tokens not read again; the old ones stay", [.error: error.message])
+        }
+    }
+
+    private func reloadCredentials() {
+        guard let credentials else { return }
+        do throws(ServerError) {
+            try credentials.reload()
+            log.info("certificate and key for TLS read again, for new connections")
+        } catch {
+            log.warning("certificate and key for TLS not read again; the old ones stay", [.error: error.message])
         }
     }
 }

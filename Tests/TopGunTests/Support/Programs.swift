@@ -92,6 +92,11 @@ final class TestServer: Sendable {
         self.port = port
     }
 
+    /// SIGHUP: settings and keys are to be read again.
+    func hangUp() {
+        Foundation.kill(process.processIdentifier, SIGHUP)
+    }
+
     /// `kill -9`.
     func kill() {
         Foundation.kill(process.processIdentifier, SIGKILL)

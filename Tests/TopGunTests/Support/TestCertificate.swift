@@ -3,6 +3,9 @@ import NIOSSL
 
 /// A certificate for `127.0.0.1` that was made for the test and signs itself.
 struct TestCertificate {
+    /// In PEM form.
+    let certificateText: String
+    let keyText: String
     let certificate: NIOSSLCertificate
     private let key: NIOSSLPrivateKey
 
@@ -22,6 +25,8 @@ struct TestCertificate {
         try openssl.run()
         openssl.waitUntilExit()
         return TestCertificate(
+            certificateText: try String(contentsOf: certificateFile, encoding: .utf8),
+            keyText: try String(contentsOf: keyFile, encoding: .utf8),
             certificate: try NIOSSLCertificate.fromPEMFile(certificateFile.path)[0],
             key: try NIOSSLPrivateKey(file: keyFile.path, format: .pem))
     }
