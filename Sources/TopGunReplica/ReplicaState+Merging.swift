@@ -1,9 +1,12 @@
 import TopGunModel
 import TopGunQuery
+import TopGunWire
 
 /// How a record from the servers meets what is here.
 extension ReplicaState {
-    /// Merges a record that the servers hold. An event that echoes a write of ours under another stamp is adopted.
+    /// Merges a record that the servers hold. An event that echoes a write of ours under another stamp is adopted, where
+    /// servers give other stamps: one that says `CLOCK_AHEAD` keeps ours, and an older record with the same value, such as
+    /// a second removal, is then somebody else's write that lost.
     mutating func mergeRemote(_ remote: LWWRecord, key: ByteString, in map: Int, isEvent: Bool, _ now: ReplicaTime) {
         guard Self.isStamp(remote.timestamp) else { return fault(.undecodable) }
         observeRemote(remote.timestamp, at: now)
@@ -11,16 +14,18 @@ extension ReplicaState {
         let ref = EntryRef(map: map, place: maps[map].table.makePlace(of: key))
         let entry = maps[map].table.entries[Int(ref.place)]
         trustRecord(at: ref)
+        let mayBeEcho = isEvent && !link.features.contains(.clock)
         if entry.pending == RecordTable.none {
-            mergeSettled(record, at: ref, entry, isEvent: isEvent, now)
+            mergeSettled(record, at: ref, entry, isEvent: isEvent, mayBeEcho: mayBeEcho, now)
         } else {
-            mergePending(record, at: ref, entry, isEvent: isEvent, now)
+            mergePending(record, at: ref, entry, mayBeEcho: mayBeEcho, now)
         }
         noteWinner(ref)
     }
 
     private mutating func mergeSettled(
-        _ record: LWWRecord, at ref: EntryRef, _ entry: RecordTable.Entry, isEvent: Bool, _ now: ReplicaTime
+        _ record: LWWRecord, at ref: EntryRef, _ entry: RecordTable.Entry, isEvent: Bool, mayBeEcho: Bool,
+        _ now: ReplicaTime
     ) {
         if let stored = entry.record, !record.replaces(stored, tie: .repeatChangesNothing) {
             // One stamp with two contents: what the servers keep is what all come to have.
@@ -29,7 +34,7 @@ extension ReplicaState {
                 markUnsaved(ref, .remote)
                 return
             }
-            guard isEvent, stored.timestamp != record.timestamp, Self.isSameValue(stored, record) else { return }
+            guard mayBeEcho, stored.timestamp != record.timestamp, Self.isSameValue(stored, record) else { return }
             show(record, isOwn: entry.isOwn, at: ref, isLocal: false, now)
             markUnsaved(ref, .remote)
             return
@@ -39,11 +44,11 @@ extension ReplicaState {
     }
 
     private mutating func mergePending(
-        _ record: LWWRecord, at ref: EntryRef, _ entry: RecordTable.Entry, isEvent: Bool, _ now: ReplicaTime
+        _ record: LWWRecord, at ref: EntryRef, _ entry: RecordTable.Entry, mayBeEcho: Bool, _ now: ReplicaTime
     ) {
         let isWrite = pendings[entry.pending].writes.contains { log[$0].record.timestamp == record.timestamp }
         pendings[entry.pending].base = pendings[entry.pending].base.merged(record, isOwn: isWrite)
-        if isEvent, !isWrite, let newest = pendings[entry.pending].writes.last,
+        if mayBeEcho, !isWrite, let newest = pendings[entry.pending].writes.last,
             log[newest].record.timestamp > record.timestamp, Self.isSameValue(log[newest].record, record)
         {
             pendings[entry.pending].adopted = record

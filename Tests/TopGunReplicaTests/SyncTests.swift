@@ -340,7 +340,10 @@ import TopGunWire
 
     @Test func `an echo under an earlier stamp of the server is adopted, before or after the acknowledgement`() throws {
         for isBefore in [true, false] {
-            let (client, map) = try live()
+            let client = try TestClient()
+            let map = try client.open("todos")
+            client.connect(to: .test(features: [.results, .levels]))
+            client.receive(root(client.state.merkleRoot(of: map)))
             try client.set("a", 1, in: map)
             let echo = LWWRecord.server(1, -50)
             let result = OperationResult(id: 1, level: .replicated)
@@ -349,6 +352,21 @@ import TopGunWire
             if !isBefore { client.receive(event("a", echo)) }
             #expect(client.record("a", in: map) == echo)
             #expect(try client.store.entries(ofMap: "todos", after: nil, limit: 9).map(\.record) == [echo])
+        }
+    }
+
+    @Test func `where servers keep stamps, an older removal by another is not taken for ours`() throws {
+        for isBefore in [true, false] {
+            let (client, map) = try live()
+            try client.remove("a", in: map)
+            let own = client.record("a", in: map)
+            let other = LWWRecord(value: .tombstone, timestamp: .server(-50))
+            let result = OperationResult(id: 1, level: .replicated)
+            if isBefore { client.receive(event("a", other)) }
+            client.receive(.acknowledgement(Acknowledgement(lastID: 1, results: [result])))
+            if !isBefore { client.receive(event("a", other)) }
+            #expect(client.record("a", in: map) == own)
+            #expect(try client.store.entries(ofMap: "todos", after: nil, limit: 9).map(\.record) == [own])
         }
     }
 
