@@ -6,10 +6,12 @@ import TopGunModel
 /// strictly grow, and those of a clock that was ahead would not. So no stamp that ever left this device is given to something else, whatever the
 /// wall clock did.
 extension ReplicaState {
-    /// Restamps once nothing is undecided any more that the servers may have taken with its old stamp, and once no
-    /// operation is between here and the store.
+    /// Restamps once nothing is undecided any more that the servers may have taken with its old stamp, once no operation
+    /// is between here and the store, and once no map is being read: a page that is on its way still has the old stamps.
     mutating func restampIfPossible(at now: ReplicaTime) {
-        guard isRestampWanted, sentCount == 0, saving.inFlight == nil else { return }
+        guard isRestampWanted, sentCount == 0, saving.inFlight == nil,
+            !maps.contains(where: { $0.loading == .loading })
+        else { return }
         isRestampWanted = false
         let old = clock
         let node = chance.uuid()

@@ -237,13 +237,17 @@ extension ReplicaState {
     private mutating func restore(_ record: LWWRecord, isOwn: Bool, at ref: EntryRef, _ now: ReplicaTime) {
         let place = Int(ref.place)
         let entry = maps[Int(ref.map)].table.entries[place]
-        observe(record.timestamp)
         if entry.pending != RecordTable.none {
-            let isWrite = pendings[entry.pending].writes.contains { log[$0].record.timestamp == record.timestamp }
-            if !isWrite {
-                pendings[entry.pending].base = pendings[entry.pending].base.merged(record, isOwn: isOwn)
+            // A write of the log is shown already, and may have got another stamp since it was stored: the old one would
+            // stand above it, and nobody else has it.
+            let isWrite = pendings[entry.pending].writes.contains { slot in
+                let write = log[slot].record
+                return write.timestamp == record.timestamp || isOwn && Self.isSameValue(write, record)
             }
+            if isWrite { return }
+            pendings[entry.pending].base = pendings[entry.pending].base.merged(record, isOwn: isOwn)
         }
+        observe(record.timestamp)
         if entry.record.map({ record.replaces($0, tie: .repeatChangesNothing) }) ?? true {
             show(record, isOwn: isOwn, at: ref, isLocal: false, now)
         }

@@ -256,6 +256,46 @@ import TopGunWire
 
     // MARK: Stamps and identities
 
+    /// A device whose clock was an hour ahead while it was offline, after a restart: one write, in the log and the store.
+    private func ahead(loadsAtOnce: Bool) throws -> TestClient {
+        let time = ReplicaTime(wallMillis: TestClient.start.wallMillis + 3_600_000, steadyMillis: 1)
+        let offline = try TestClient(now: time)
+        try offline.set("a", 1, in: try offline.open("todos"))
+        let client = try TestClient(store: offline.store, now: time)
+        client.loadsAtOnce = loadsAtOnce
+        return client
+    }
+
+    @Test func `no page of the store brings an old stamp back: new ones wait for maps that are being read (B19)`()
+        throws
+    {
+        let client = try ahead(loadsAtOnce: false)
+        let map = try client.open("todos")
+        let page = try client.store.entries(ofMap: "todos", after: nil, limit: 9)
+        client.connect()
+        #expect(client.takeSent().operationIDs == [1])
+        client.receive(Self.ack(Self.refusal(1, .clockAhead, serverTime: TestClient.start.wallMillis)))
+        #expect(client.takeSent().operationIDs.isEmpty)
+        client.state.loaded(map: map, entries: page, isLast: true, at: client.now)
+        client.settle()
+        let again = client.takeSent().operations.compactMap(\.record)
+        #expect(again.count == 1 && again[0].timestamp.millis <= TestClient.start.wallMillis + 60_000)
+        #expect(client.record("a", in: map) == again.first)
+    }
+
+    @Test func `a new stamp that could not be stored yet stands above the stored one (B19)`() throws {
+        let client = try ahead(loadsAtOnce: true)
+        client.connect()
+        client.store.failure = StoreError(code: .full, message: "full")
+        client.receive(Self.ack(Self.refusal(1, .clockAhead, serverTime: TestClient.start.wallMillis)))
+        let map = try client.open("todos")
+        client.store.failure = nil
+        client.pass(5_000)
+        let again = client.takeSent().operations.compactMap(\.record)
+        #expect(again.count == 2 && again[1].timestamp.millis <= TestClient.start.wallMillis + 60_000)
+        #expect(client.record("a", in: map) == again.last)
+    }
+
     @Test func `a clock ahead is corrected: new stamps in log order under the same ids (B19, K07)`() throws {
         for ahead: Int64 in [3_600_000, 315_360_000_000, 9_007_199_254_740_991 - 1_700_000_000_000] {
             let time = ReplicaTime(wallMillis: TestClient.start.wallMillis + ahead, steadyMillis: 1)

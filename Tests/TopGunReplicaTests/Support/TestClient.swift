@@ -14,6 +14,8 @@ final class TestClient {
     var now: ReplicaTime
     /// Whether transactions are committed as they come, or wait in ``transaction`` for the test.
     var commitsAtOnce = true
+    /// Whether maps are read from the store as they are asked for, or when the test does it.
+    var loadsAtOnce = true
     /// Whether a server is there that answers PING.
     var answersPings = false
     private(set) var transaction: StoreTransaction?
@@ -107,7 +109,7 @@ final class TestClient {
             queryChanges += effects.queryChanges
             notices += effects.notices
             timerMillis = effects.timerMillis
-            for map in effects.loads {
+            for map in effects.loads where loadsAtOnce {
                 load(map)
                 isQuiet = false
             }
