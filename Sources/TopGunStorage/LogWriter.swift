@@ -301,8 +301,11 @@ final class LogWriter: @unchecked Sendable {
         }
     }
 
-    private func seal() throws(StorageError) -> Bool {
-        guard let active, !isSealed, end + GroupHeader.bytes <= active.start + active.capacity else { return false }
+    /// With `growing`, also where the segment has no room written ahead: at the end of a log there is no next group that
+    /// would say it instead.
+    private func seal(growing: Bool = false) throws(StorageError) -> Bool {
+        guard let active, !isSealed else { return false }
+        guard growing || end + GroupHeader.bytes <= active.start + active.capacity else { return false }
         let header = GroupHeader(
             payloadBytes: 0, number: active.sequence, position: end, durableBefore: durable, clockBound: clockBound,
             partitions: PartitionSet(),
@@ -324,7 +327,7 @@ final class LogWriter: @unchecked Sendable {
         }
         onClosed = nil
         do throws(StorageError) {
-            if try seal() { try sync() }
+            if try seal(growing: true) { try sync() }
         } catch {
             fail(error)
         }

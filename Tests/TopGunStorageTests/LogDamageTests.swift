@@ -51,6 +51,23 @@ import TopGunSimulation
         #expect(refused > 2000)
     }
 
+    @Test func `D06: the last group of a closed log is known to have been durable, however full its segment is`() throws {
+        for valueBytes in stride(from: 1_500, through: 1_960, by: 20) {
+            let rig = LogRig(seed: 3, segmentBytes: 2048)
+            try rig.start()
+            rig.append(1, valueBytes: valueBytes)
+            #expect(rig.run(untilDurable: 1))
+            rig.close()
+            let path = try #require(rig.disk.paths.first { $0.contains("/segment-") })
+            let disk = rig.disk.copy(seed: 1)
+            disk.flip(path, at: 1_000, mask: 1)
+            switch recover(disk) {
+            case .success(let numbers): Issue.record("\(valueBytes) bytes: read \(numbers) past the damage")
+            case .failure(let error): #expect(error.code == .damagedLog)
+            }
+        }
+    }
+
     @Test func `D05: after a crash a changed byte costs at most the groups of the last write`() throws {
         let rig = LogRig(seed: 9, segmentBytes: 4096)
         try rig.start()
