@@ -69,8 +69,13 @@ let package = Package(
             swiftSettings: house),
         .target(name: "TopGunStorage", dependencies: ["TopGunModel", "TopGunEnvironment"], swiftSettings: house),
         .target(
-            name: "TopGunSimulation", dependencies: ["TopGunModel", "TopGunEnvironment", .nioCore], swiftSettings: house
-        ),
+            name: "TopGunSimulation",
+            dependencies: [
+                "TopGunModel", "TopGunWire", "TopGunReplica", "TopGunEnvironment", "TopGunServer", .logging, .nioCore,
+            ],
+            swiftSettings: house),
+        .executableTarget(
+            name: "topgun-sim", dependencies: ["TopGunSimulation", .argumentParser], swiftSettings: house),
         .systemLibrary(name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
 
         // The server.
@@ -127,6 +132,9 @@ let package = Package(
             swiftSettings: house),
         .testTarget(
             name: "TopGunReplicaTests", dependencies: ["TopGunReplica", "TopGunWire", "TopGunModel", "GoldenVectors"],
+            swiftSettings: house),
+        .testTarget(
+            name: "TopGunSimulationTests", dependencies: ["TopGunSimulation", "TopGunEnvironment", .nioCore],
             swiftSettings: house),
         .testTarget(
             name: "TopGunServerTests",

@@ -72,6 +72,16 @@ extension GroupState {
             prepared.pointee.node = passes.lastNode
             prepared.pointee.partition = Int32(truncatingIfNeeded: partition)
             prepared.pointee.hash = hasher.hash(operation.pointee.key, salt: passes.lastMap)
+            #if MUTANTS
+            if Mutant.serverRestamps.isOn {
+                prepared.pointee.verdict = .ahead
+                continue
+            }
+            if Mutant.futureAccepted.isOn {
+                prepared.pointee.verdict = .merge
+                continue
+            }
+            #endif
             if operation.pointee.millis > latest {
                 prepared.pointee.verdict = .ahead
             } else if mayRepeatRestamped, wasRestamped(passes.lastNode) {
@@ -218,6 +228,9 @@ extension GroupState {
 
     private func observe(_ latest: inout Latest, wallMillis: Int64) {
         guard latest.millis >= 0 else { return }
+        #if MUTANTS
+        if Mutant.futureAccepted.isOn { return latest = Latest() }
+        #endif
         do {
             try clock.observe(
                 millis: latest.millis, counter: latest.counter, wallMillis: wallMillis, from: .client)
@@ -244,7 +257,11 @@ extension GroupState {
         if place.isFound, let stored = partitions.states[partition].table.block(at: place.slot) {
             switch compareVersions(incoming, stored) {
             case .newer: break
-            case .older: return .superseded
+            case .older:
+                #if MUTANTS
+                if Mutant.removeIgnoresVersion.isOn, incoming.value.count == 1 { break }
+                #endif
+                return .superseded
             case .same:
                 let isRepeat =
                     !frame.rules.contains(.reportsReplicaConflict)
@@ -267,6 +284,9 @@ extension GroupState {
         let counter = stored.counter
         if incoming.counter != counter { return incoming.counter < counter ? .older : .newer }
         if incoming.node == stored.node { return .same }
+        #if MUTANTS
+        if Mutant.tieBreakMissing.isOn { return .older }
+        #endif
         return VersionOrder.compare(bytes: nodes[incoming.node], to: nodes[stored.node])
     }
 }
@@ -298,7 +318,12 @@ extension GroupState {
             return .restamped(millis: assigned.millis, counter: assigned.counter)
         }
         guard prepared.pointee.verdict == .ahead else { return merge(operation, prepared, frame, &latest) }
-        guard !frame.rules.contains(.reportsClockAhead) else { return .refused(.clockAhead) }
+        #if MUTANTS
+        let reportsClockAhead = frame.rules.contains(.reportsClockAhead) && !Mutant.serverRestamps.isOn
+        #else
+        let reportsClockAhead = frame.rules.contains(.reportsClockAhead)
+        #endif
+        guard !reportsClockAhead else { return .refused(.clockAhead) }
         guard restamps.count < limits.restampsMax else { return .refused(.busy) }
         observe(&latest, wallMillis: frame.wallMillis)
         let stamp: Timestamp

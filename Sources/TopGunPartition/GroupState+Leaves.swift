@@ -75,7 +75,10 @@ extension GroupState {
     /// The map's tree over the partitions of this group; the trees of all groups together are composed with
     /// ``MerkleTree32/formUnion(_:)``. Builds the leaves where they are not complete.
     package func merkleTree(of map: MapID) -> MerkleTree32 {
-        completeLeaves(of: map).tree()
+        #if MUTANTS
+        if Mutant.merkleOmitsTombstones.isOn || Mutant.merkleTruncated.isOn { return mutatedTree(of: map) }
+        #endif
+        return completeLeaves(of: map).tree()
     }
 
     /// Records and memory below a path, tombstones included: what a LEAF for it would hold.

@@ -113,7 +113,12 @@ extension ReplicaState {
         if let results = acknowledgement.results {
             for result in results where link.isReady { decided(result, at: now) }
         }
-        guard !link.features.contains(.results) else { return }
+        #if MUTANTS
+        let namesEach = link.features.contains(.results) && !Mutant.cumulativeAcknowledgement.isOn
+        #else
+        let namesEach = link.features.contains(.results)
+        #endif
+        guard !namesEach else { return }
         // A server without the feature: numbers count, but only those of operations that it was sent. What is no number
         // never means everything.
         guard let lastID = acknowledgement.lastID else { return fault(.unknownOperation) }
@@ -135,6 +140,11 @@ extension ReplicaState {
         if result.isNotYet { return notYet(result, now) }
         if isStale(result.id) { return }
         guard let slot = sentSlot(of: result.id) else { return }
+        #if MUTANTS
+        if Mutant.refusalCountsAsSynced.isOn, !result.isSuccess {
+            return succeeded(slot, OperationResult(id: result.id, level: .replicated), now)
+        }
+        #endif
         if result.isSuccess {
             succeeded(slot, result, now)
         } else if link.features.contains(.results) || result.level < .applied {

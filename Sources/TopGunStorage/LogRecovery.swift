@@ -99,6 +99,9 @@ private struct LogRecovery {
             let next = index + 1 < segments.count ? segments[index + 1] : nil
             try read(segment, next: next?.header.position, progress: progress, visit: visit)
             segment.file.close()
+            #if MUTANTS
+            if Mutant.replayStopsAtDamage.isOn, let next, log.end < next.header.position { break }
+            #endif
         }
         if let last = covered.positions.max(), last > log.end {
             throw damaged(
@@ -247,6 +250,9 @@ private struct LogRecovery {
 
     /// Decides what the unreadable place at the end of the log is: a torn tail, or damage.
     private mutating func cut(_ reader: GroupReader, name: String, next: LogPosition?) throws(StorageError) {
+        #if MUTANTS
+        if Mutant.replayStopsAtDamage.isOn { return }
+        #endif
         let end = log.end
         let found = try onDisk { () throws(DiskError) in
             var header = try reader.nextHeader(from: end)

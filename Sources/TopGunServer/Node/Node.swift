@@ -59,7 +59,8 @@ extension Node {
         return options
     }
 
-    static func start(_ context: NodeContext, options: NodeOptions) async throws(ServerError) -> Node {
+    /// The same with what only tests and the simulator set.
+    package static func start(_ context: NodeContext, options: NodeOptions) async throws(ServerError) -> Node {
         let recovered = try await NodeRecovery(context: context).run()
         let condition = NodeCondition()
         let thread = context.environment.spawner.thread(named: "topgun-recovery")
@@ -101,15 +102,17 @@ extension Node {
 
 /// What only tests set: small sizes, so that a short run reaches what otherwise takes gigabytes, and misbehaviour, so
 /// that a test can show that it would notice.
-struct NodeOptions: Sendable {
+package struct NodeOptions: Sendable {
     /// Lets acknowledgements out before their write: the negative control of the kill test.
-    var acknowledgesEarly = false
+    package var acknowledgesEarly = false
     /// Bytes of a log segment.
-    var segmentBytes: Int?
+    package var segmentBytes: Int?
     /// Log bytes after which checkpoints are written.
-    var checkpointLogBytes = Limits.checkpointLogBytes
+    package var checkpointLogBytes = Limits.checkpointLogBytes
     /// Devices that one loop keeps.
     var devicesPerLoopMax = Limits.devicesPerLoopMax
+
+    package init() {}
 }
 
 // MARK: - Serving

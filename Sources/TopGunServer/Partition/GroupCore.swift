@@ -134,6 +134,12 @@ extension GroupCore {
             ServerFrame.event(of: record, into: gate.open.bytes)
             let length = gate.open.bytes.count - offset
             for watcher in watchers[map] {
+                #if MUTANTS
+                if Mutant.fanOutBeforeSync.isOn, Int(watcher.loop) == index {
+                    showEarly(change.author, to: watcher, offset: offset, length: length)
+                    continue
+                }
+                #endif
                 gate.open.entries.append(
                     GateEntry(
                         kind: .event, loop: watcher.loop, target: watcher.map, number: change.author, offset: offset,

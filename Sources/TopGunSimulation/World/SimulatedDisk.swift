@@ -16,13 +16,37 @@ package final class SimulatedDisk: Disk {
     static let sectorBytes = 512
 
     let state: Mutex<State>
+    private let scheduler: SimulatedScheduler?
 
-    package init(seed: UInt64) {
+    /// Who looks on without taking part. Called during calls of the disk, so they must not call it.
+    package struct Witness: Sendable {
+        /// Bytes that have just come to the platter, with what stands before them on it.
+        package var onPlatter: (@Sendable (UnsafeRawBufferPointer) -> Void)?
+        /// ``Faults/callsUntilHalt`` has struck.
+        package var onHalt: (@Sendable () -> Void)?
+        /// A fault other than slowness has struck a call.
+        package var onFault: (@Sendable (DiskError.Code) -> Void)?
+
+        package init() {}
+    }
+
+    /// With a scheduler calls take the time that the faults say; without one they take none.
+    package init(seed: UInt64, scheduler: SimulatedScheduler? = nil) {
         state = Mutex(State(generator: SeededGenerator(seed: seed)))
+        self.scheduler = scheduler
     }
 
     private init(_ state: State) {
         self.state = Mutex(state)
+        scheduler = nil
+    }
+
+    package func watch(_ witness: Witness) {
+        state.withLock { $0.witness = witness }
+    }
+
+    func spend(_ nanos: Int64) {
+        scheduler?.block(forNanos: nanos)
     }
 
     /// What is broken right now. Counters count down; the fault strikes the call that finds 0.
@@ -40,6 +64,10 @@ package final class SimulatedDisk: Disk {
         package var openingFailures = 1
         /// Syncs report success and do nothing: the disk of the control experiment.
         package var syncDoesNothing = false
+        /// How long a sync takes at most; each takes as long as the seed says.
+        package var syncNanosMax: Int64 = 0
+        /// How long the next sync hangs on top of that.
+        package var hangNanos: Int64?
         /// The size that all files together may have.
         package var capacityBytes: Int64?
 

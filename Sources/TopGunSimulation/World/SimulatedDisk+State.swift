@@ -53,6 +53,7 @@ extension SimulatedDisk {
         var isHalted = false
         var calls = 0
         var usedBytes: Int64 = 0
+        var witness = SimulatedDisk.Witness()
 
         /// Every call starts here: counts it, and dies before it does anything if it is its turn.
         mutating func begin(_ operation: String, _ path: String) throws(DiskError) {
@@ -79,6 +80,7 @@ extension SimulatedDisk {
             guard let left = faults.callsUntilHalt else { return false }
             faults.callsUntilHalt = left - 1
             isHalted = left <= 0
+            if isHalted { witness.onHalt?() }
             return isHalted
         }
 
@@ -203,7 +205,27 @@ extension SimulatedDisk.State {
             let end = min(start + SimulatedDisk.sectorBytes, size)
             if start < end { Self.copy(start..<end, of: inode.cached, to: &inode.platter) }
         }
+        if let onPlatter = witness.onPlatter { tell(onPlatter, of: inode, sectors: inode.dirty) }
         inode.dirty = []
+    }
+
+    /// Shows a witness the stretches of sectors that are on the platter now, each with the end of the one before it.
+    private func tell(
+        _ onPlatter: (UnsafeRawBufferPointer) -> Void, of inode: SimulatedDisk.Inode, sectors: Set<Int>
+    ) {
+        let sorted = sectors.sorted()
+        inode.platter.withUnsafeBytes { platter in
+            var index = 0
+            while index < sorted.count {
+                var last = index
+                while last + 1 < sorted.count, sorted[last + 1] == sorted[last] + 1 { last += 1 }
+                // What a sector ends may have begun in the one before, and goes on in the one behind.
+                let start = max(sorted[index] - 1, 0) * SimulatedDisk.sectorBytes
+                let end = min((sorted[last] + 2) * SimulatedDisk.sectorBytes, platter.count)
+                if start < end { onPlatter(UnsafeRawBufferPointer(rebasing: platter[start..<end])) }
+                index = last + 1
+            }
+        }
     }
 
     /// Brings dirty sectors to the platter, or not, or in part; then calls them clean.
@@ -229,8 +251,11 @@ extension SimulatedDisk.State {
                 }
             Self.copy(kept, of: inode.cached, to: &platter)
         }
+        let dirty = inode.dirty
         inode.platter = platter
         inode.dirty = []
+        // With power back, what happened to be kept is as durable as what was synced.
+        if revertCache, let onPlatter = witness.onPlatter { tell(onPlatter, of: inode, sectors: dirty) }
         if revertCache || generator.chance(1, in: 2) { inode.cached = platter }
         recount()
     }

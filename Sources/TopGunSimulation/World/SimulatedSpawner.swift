@@ -27,6 +27,11 @@ package final class SimulatedSpawner: Spawner {
         Task.detached(name: String(describing: name), executorPreference: simulatedLoops[0]) { await operation() }
     }
 
+    /// Stops every loop and thread of the node, or lets them go on: SIGSTOP and SIGCONT.
+    package func setPaused(_ isPaused: Bool) {
+        for loop in simulatedLoops + threads.withLock({ $0 }) { loop.setPaused(isPaused) }
+    }
+
     /// Drops everything the node had still to do.
     package func crash() {
         for loop in simulatedLoops + threads.withLock({ $0 }) { loop.stop() }

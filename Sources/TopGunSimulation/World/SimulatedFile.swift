@@ -49,12 +49,18 @@ final class SimulatedFile: DiskFile, @unchecked Sendable {
             if halts { failure = .other(0) }
             if let left = state.faults.writesUntilFailure {
                 state.faults.writesUntilFailure = left > 0 ? left - 1 : nil
-                if left <= 0 { failure = failure ?? state.faults.writeFailure }
+                if left <= 0 {
+                    failure = failure ?? state.faults.writeFailure
+                    state.witness.onFault?(state.faults.writeFailure)
+                }
             }
             let wanted = failure == nil ? bytes.count : state.generator.below(bytes.count + 1)
             let part = UnsafeRawBufferPointer(rebasing: bytes[..<wanted])
             if state.write(part, to: inode, at: Int(offset)) < wanted { failure = failure ?? .noSpace }
-            if let failure { throw DiskError(failure, operation: "write", path: path) }
+            if let failure {
+                if failure == .noSpace { state.witness.onFault?(.noSpace) }
+                throw DiskError(failure, operation: "write", path: path)
+            }
         }
     }
 
@@ -73,10 +79,18 @@ final class SimulatedFile: DiskFile, @unchecked Sendable {
     func sync() throws(DiskError) {
         try disk.state.withLock { (state) throws(DiskError) in
             let halts = try begin("fdatasync", &state, halting: true)
+            if state.faults.syncNanosMax > 0 {
+                disk.spend(Int64(state.generator.below(Int(state.faults.syncNanosMax))))
+            }
+            if let hang = state.faults.hangNanos {
+                state.faults.hangNanos = nil
+                disk.spend(hang)
+            }
             if state.faults.syncDoesNothing { return }
             if let left = state.faults.syncsUntilFailure {
                 state.faults.syncsUntilFailure = left > 0 ? left - 1 : nil
                 if left <= 0 {
+                    state.witness.onFault?(.inputOutput)
                     state.loseDirtySectors(of: inode, revertCache: false)
                     throw DiskError(.inputOutput, operation: "fdatasync", path: path)
                 }

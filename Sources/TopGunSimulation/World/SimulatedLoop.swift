@@ -22,8 +22,13 @@ package final class SimulatedLoop: Loop, SerialExecutor, TaskExecutor {
 
     @discardableResult
     package func schedule(afterMillis delay: Int64, _ job: @escaping @Sendable () -> Void) -> any ScheduledJob {
-        let id = scheduler.addTimer(to: index, afterMillis: delay, job)
-        return SimulatedTimer(id: id, scheduler: scheduler)
+        schedule(afterNanos: delay * 1_000_000, job)
+    }
+
+    /// The same, for the world below the product, where a millisecond is long.
+    @discardableResult
+    package func schedule(afterNanos delay: Int64, _ job: @escaping @Sendable () -> Void) -> any ScheduledJob {
+        SimulatedTimer(id: scheduler.addTimer(to: index, afterNanos: delay, job), scheduler: scheduler)
     }
 
     package func enqueue(_ job: consuming ExecutorJob) {
@@ -32,6 +37,11 @@ package final class SimulatedLoop: Loop, SerialExecutor, TaskExecutor {
 
     package func checkIsolated() {
         precondition(isCurrent, "not on the loop \(name)")
+    }
+
+    /// Runs nothing until it goes on, as a stopped process does; everything it is given meanwhile waits.
+    package func setPaused(_ isPaused: Bool) {
+        scheduler.setPaused(index, isPaused)
     }
 
     /// Ends the loop as a crash does: what it was given and has not run never runs.

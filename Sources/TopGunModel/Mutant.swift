@@ -1,0 +1,33 @@
+#if MUTANTS
+/// A mistake that the product might have been built with. The simulator is, one at a time, to show that its checkers would
+/// notice.
+///
+/// Only `make sim` compiles with `MUTANTS`; no program that anybody is given has this type, or a branch on it.
+package enum Mutant: String, CaseIterable, Sendable {
+    /// A removal takes the place of whatever stands there.
+    case removeIgnoresVersion
+    /// Of two versions of one millisecond and counter the first stays.
+    case tieBreakMissing
+    /// The tree of a map leaves removals out.
+    case merkleOmitsTombstones
+    /// Items of the tree have sixteen bits.
+    case merkleTruncated
+    /// A stamp from any future is taken.
+    case futureAccepted
+    /// The server's clock stamps what clients wrote.
+    case serverRestamps
+    /// Subscribers hear of a write before it is on disk.
+    case fanOutBeforeSync
+    /// A start goes on with what stands before the first damage in the log.
+    case replayStopsAtDamage
+    /// An acknowledgement lets go of everything up to its number.
+    case cumulativeAcknowledgement
+    /// A refusal counts as success.
+    case refusalCountsAsSynced
+
+    // Set before the first world of a process is made and never after; worlds run on one thread.
+    nonisolated(unsafe) package static var active: Mutant?
+
+    package var isOn: Bool { Mutant.active == self }
+}
+#endif

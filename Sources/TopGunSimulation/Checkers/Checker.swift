@@ -1,0 +1,121 @@
+/// A property of a history: promises.md D.5. Each is a pure function, so it holds runs of real processes to the same.
+package enum Checker: String, Sendable, CaseIterable {
+    case ackSurvival = "AckSurvival"
+    case ackHonesty = "AckHonesty"
+    case convergence = "Convergence"
+    case noPhantom = "NoPhantom"
+    case noResurrection = "NoResurrection"
+    case session = "Session"
+    case onceEffects = "OnceEffects"
+    case clockSanity = "ClockSanity"
+    case bounds = "Bounds"
+    case liveness = "Liveness"
+
+    package func check(_ history: History) -> [Violation] {
+        switch self {
+        case .ackSurvival: checkAckSurvival(history)
+        case .ackHonesty: checkAckHonesty(history)
+        case .convergence: checkConvergence(history)
+        case .noPhantom: checkNoPhantom(history)
+        case .noResurrection: checkNoResurrection(history)
+        case .session: checkSession(history)
+        case .onceEffects: checkOnceEffects(history)
+        case .clockSanity: checkClockSanity(history)
+        case .bounds: checkBounds(history)
+        case .liveness: checkLiveness(history)
+        }
+    }
+
+    func violation(_ message: String, at event: HistoryEvent? = nil) -> Violation {
+        Violation(checker: self, message: message, nanos: event?.nanos)
+    }
+}
+
+/// A broken promise.
+package struct Violation: Sendable, Equatable, CustomStringConvertible {
+    package var checker: Checker
+    package var message: String
+    package var nanos: Int64?
+
+    package var description: String {
+        let time = nanos.map { " at \($0 / 1_000_000) ms" } ?? ""
+        return "\(checker.rawValue)\(time): \(message)"
+    }
+}
+
+extension History {
+    /// What is broken, by every checker.
+    package var violations: [Violation] {
+        Checker.allCases.flatMap { $0.check(self) }
+    }
+}
+
+// MARK: - What several checkers read out of a history
+
+/// A key of a map.
+struct Place: Hashable, CustomStringConvertible {
+    var map: String
+    var key: String
+
+    init?(_ event: HistoryEvent) {
+        guard let map = event.map, let key = event.key else { return nil }
+        self.map = map
+        self.key = key
+    }
+
+    var description: String { "\(map)/\(key)" }
+}
+
+/// An operation of a client's log.
+struct OperationRef: Hashable, CustomStringConvertible {
+    var client: String
+    var op: UInt64
+
+    var description: String { "\(client)'s operation \(op)" }
+}
+
+extension History {
+    /// The events of some kinds, in order; none of the others is touched.
+    func of(_ kinds: HistoryEvent.Kind...) -> some Sequence<HistoryEvent> {
+        events.indices.lazy.filter { index in kinds.contains(events[index].kind) }.map { index in events[index] }
+    }
+
+    /// Who held what at the end.
+    func holdings() -> [String: [Place: HistoryEvent]] {
+        var holdings: [String: [Place: HistoryEvent]] = [:]
+        for event in of(.holds) {
+            if let place = Place(event) { holdings[event.who, default: [:]][place] = event }
+        }
+        // One that holds nothing still has roots.
+        for event in of(.root) where event.to == nil {
+            holdings[event.who, default: [:]] = holdings[event.who] ?? [:]
+        }
+        return holdings
+    }
+
+    /// The clients that came last, with nothing of their own: what they hold is what the node has.
+    func audits() -> [(name: String, content: [Place: HistoryEvent])] {
+        holdings().filter { $0.key.hasPrefix("auditor") }.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    }
+
+    /// Every operation that was ever in a log, as it was stored last.
+    func storedOperations() -> [(ref: OperationRef, event: HistoryEvent)] {
+        var order: [OperationRef] = []
+        var stored: [OperationRef: HistoryEvent] = [:]
+        for event in of(.stored, .restamped) {
+            guard let op = event.op else { continue }
+            let ref = OperationRef(client: event.who, op: op)
+            if stored.updateValue(event, forKey: ref) == nil { order.append(ref) }
+        }
+        return order.compactMap { ref in stored[ref].map { (ref, $0) } }
+    }
+
+    /// Operations that were refused for good.
+    func refusedOperations() -> Set<OperationRef> {
+        var refused: Set<OperationRef> = []
+        for event in of(.refused) {
+            if let op = event.op { refused.insert(OperationRef(client: event.who, op: op)) }
+        }
+        return refused
+    }
+}

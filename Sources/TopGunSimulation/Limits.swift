@@ -1,0 +1,27 @@
+/// The limits of the simulated world, and what happens at each.
+enum Limits {
+    /// What a client waits for an answer before it gives up connecting.
+    static let connectNanosMax: Int64 = 5_000_000_000
+    /// What the kernels at both ends of a connection take before a sender notices.
+    static let socketBytes = 64 << 10
+    /// Bytes queued for a connection above which its owner hears of it once they are down to half.
+    static let queueBytesHigh = 1_024 * 1_024
+    /// Bytes that may ever be queued for one connection: events up to one limit of the server, answers up to another, and a
+    /// message beyond each.
+    static let queuedBytesMax: Int64 = 8 << 20
+
+    /// How long a sync of a disk that is well takes at most.
+    static let syncNanosMax: Int64 = 2_000_000
+    /// How long a commit of a device that is well takes at most.
+    static let commitNanosMax: Int64 = 3_000_000
+    /// Entries that a client reads from its store at once.
+    static let pageEntries = 8
+
+    /// How long a value with a lifetime lives at most.
+    static let lifetimeMillisMax: Int64 = 20_000
+    /// How far ahead of the node's clock a client's stamp may lie, and so how much later a value may end.
+    static let aheadMillisMax: Int64 = 60_000
+    /// How long everything may take to come to rest: the thirty seconds that are promised, after one reconnect of at most
+    /// forty-five and one lost answer of thirty.
+    static let quietMillisMax: Int64 = 120_000
+}

@@ -1,0 +1,114 @@
+package import TopGunEnvironment
+
+/// Every connection of a simulated world.
+///
+/// Unchecked, like all of the world beside the scheduler and the disks: the thread that runs the world is the only one
+/// there is.
+package final class SimulatedNetwork: @unchecked Sendable {
+    let scheduler: SimulatedScheduler
+    private var generator: SeededGenerator
+    private var listeners: [String: any SimulatedListener] = [:]
+    private var lastLink: UInt64 = 0
+    /// Sees every message that a node hands to a socket, at that moment.
+    package var sniffer: ((LinkEnd, [UInt8]) -> Void)?
+    /// Counts what the weather did.
+    package var onEvent: ((NetworkEvent) -> Void)?
+
+    package init(seed: UInt64, scheduler: SimulatedScheduler) {
+        self.scheduler = scheduler
+        generator = SeededGenerator(seed: seed)
+    }
+
+    package func listen(on address: String, _ listener: any SimulatedListener) {
+        listeners[address] = listener
+    }
+
+    func listener(_ address: String) -> (any SimulatedListener)? {
+        listeners[address]
+    }
+
+    func nextLink() -> UInt64 {
+        lastLink += 1
+        return lastLink
+    }
+
+    /// How long something travels.
+    func latency(_ weather: Weather) -> Int64 {
+        20_000 + Int64(below(Int(max(weather.latencyNanosMax, 1))))
+    }
+
+    func below(_ bound: Int) -> Int {
+        generator.below(bound)
+    }
+}
+
+/// Something that happened to messages, for the counters.
+package enum NetworkEvent: String, Sendable, CaseIterable {
+    case messageLost, messageRepeated, messagesSwapped, messageCutInside, connectionReset, connectionRefused
+    case connectionTimedOut, readSplit
+}
+
+/// A process that takes connections.
+package protocol SimulatedListener: AnyObject, Sendable {
+    /// Whether the process is there; otherwise whoever connects is refused.
+    var isAccepting: Bool { get }
+
+    /// Whether the machine is there at all; otherwise whoever connects hears nothing.
+    var isReachable: Bool { get }
+
+    /// Whether the process has died in the middle of something and the world has not noticed yet: nothing it says counts.
+    var isSilenced: Bool { get }
+
+    /// The loop that the next connection belongs to.
+    func loopForNextConnection() -> SimulatedLoop
+
+    /// A connection, on its loop.
+    func accept(_ end: LinkEnd)
+}
+
+/// One machine of a client, with its way to everybody else.
+package final class SimulatedHost: Network, @unchecked Sendable {
+    // Unchecked for the reason given at SimulatedNetwork.
+    package let name: String
+    let network: SimulatedNetwork
+    package var weather = Weather() {
+        didSet { for link in links { link.weatherChanged() } }
+    }
+    package private(set) var links: [SimulatedLink] = []
+
+    package init(name: String, network: SimulatedNetwork) {
+        self.name = name
+        self.network = network
+    }
+
+    package func connect(to address: String, on loop: any Loop, receiver: any MessageReceiver) {
+        guard let loop = loop as? SimulatedLoop else { preconditionFailure("a real loop in a simulated world") }
+        let isBlocked = weather.isUpBlocked || weather.isDownBlocked
+        guard !isBlocked, let listener = network.listener(address), listener.isReachable else {
+            network.onEvent?(.connectionTimedOut)
+            loop.schedule(afterNanos: Limits.connectNanosMax) { receiver.closed(reason: "timed out") }
+            return
+        }
+        guard listener.isAccepting else {
+            network.onEvent?(.connectionRefused)
+            loop.schedule(afterNanos: network.latency(weather)) { receiver.closed(reason: "refused") }
+            return
+        }
+        let link = SimulatedLink(
+            id: network.nextLink(), host: self, listener: listener, clientLoop: loop,
+            nodeLoop: listener.loopForNextConnection())
+        links.append(link)
+        link.open(receiver)
+    }
+
+    func forget(_ link: SimulatedLink) {
+        links.removeAll { $0 === link }
+        link.client.link = nil
+        link.node.link = nil
+    }
+
+    /// The process is gone. `tells` whether the nodes' machines hear of it.
+    package func crash(tells: Bool) {
+        for link in links { link.lose(.client, tells: tells) }
+    }
+}

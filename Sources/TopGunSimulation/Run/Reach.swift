@@ -1,0 +1,33 @@
+/// What runs must have come to, taken together: a fault that never struck and a branch that was never taken prove nothing.
+///
+/// Names are counted by the world; the list says which of them must not stay at zero.
+package enum Reach {
+    package static var wanted: [String] {
+        FaultKind.allCases.map { "fault.\($0.rawValue)" } + network + disk + node + client
+    }
+
+    private static let network = [
+        NetworkEvent.messageLost, .messageRepeated, .messagesSwapped, .messageCutInside, .connectionReset,
+        .connectionRefused, .connectionTimedOut, .readSplit,
+    ].map { "network.\($0.rawValue)" }
+
+    private static let disk = ["disk.noSpace", "disk.inputOutput"]
+
+    private static let node = [
+        "node.serving", "node.failed.disk", "node.refused.damagedData", "node.refused.disk", "node.superseded",
+        "node.repeated", "node.checkpoint", "node.expired", "node.forwarded", "node.merkle",
+    ]
+
+    private static let client = [
+        "refusal.CLOCK_AHEAD", "refusal.NODE_FULL", "level.replicated", "client.storeFailed",
+    ]
+
+    package static func add(_ counts: [String: Int], to total: inout [String: Int]) {
+        total.merge(counts) { $0 + $1 }
+    }
+
+    /// Wanted and never reached.
+    package static func missing(in counts: [String: Int]) -> [String] {
+        wanted.filter { counts[$0, default: 0] == 0 }
+    }
+}

@@ -1,0 +1,441 @@
+import TopGunEnvironment
+import TopGunModel
+import TopGunReplica
+import TopGunServer
+import TopGunWire
+
+/// One run: a node and its clients under the faults of a scenario, then without them until everything has come to rest,
+/// then after a last power cut.
+///
+/// ```
+///   load, faults ──heal──> until quiet (or the deadline) ──> what everybody holds ──> power cut ──> what the node holds
+/// ```
+package final class Simulation: @unchecked Sendable {
+    // Unchecked for the reason given at SimulatedNetwork.
+    package let scenario: Scenario
+    let scheduler: SimulatedScheduler
+    /// Where the world itself acts.
+    let loop: SimulatedLoop
+    let network: SimulatedNetwork
+    let node: SimulatedNode
+    private(set) var devices: [SimulatedDevice] = []
+    private var auditors: [SimulatedDevice] = []
+    private let maps: [ByteString]
+    private let keys: [ByteString]
+    private var injector: FaultInjector?
+    private var history = History()
+    private var reached: [String: Int] = [:]
+    private var durable: Set<UInt32> = []
+    private var shown: Set<UInt32> = []
+    private var dice: SeededGenerator
+    private var written = 0
+    private var nextToken: UInt32 = 0
+    private var isHealed = false
+    private var healedNanos: Int64 = 0
+
+    package struct Outcome: Sendable {
+        package var history: History
+        package var trace: UInt64
+        package var turns: Int
+        package var reached: [String: Int]
+
+        /// Two runs of one scenario that differ here are not the same run.
+        package var fingerprint: UInt64 { history.fingerprint &* 31 ^ trace }
+    }
+
+    package init(_ scenario: Scenario, mutants: SimulatedMutants = SimulatedMutants()) {
+        self.scenario = scenario
+        scheduler = SimulatedScheduler(seed: scenario.seed)
+        loop = scheduler.makeLoop(named: "world")
+        network = SimulatedNetwork(seed: scenario.seed ^ 0x6e65_7477, scheduler: scheduler)
+        dice = SeededGenerator(seed: scenario.seed ^ 0x6c6f_6164)
+        maps = (0..<scenario.maps).map { ByteString("map\($0)") }
+        keys = (0..<scenario.keys).map { ByteString("k\($0)") }
+        var settings = SimulatedNode.Settings()
+        settings.loops = scenario.nodeLoops
+        settings.segmentBytes = scenario.segmentBytes
+        settings.checkpointLogBytes = scenario.checkpointLogBytes
+        settings.acknowledgesEarly = mutants.acknowledgesBeforeSync
+        settings.ignoresSyncFailures = mutants.ignoresSyncFailures
+        node = SimulatedNode(
+            name: "node-0", settings: settings, seed: scenario.seed ^ 0x6e6f_6465, scheduler: scheduler)
+        for index in 0..<scenario.clients { devices.append(makeDevice("client-\(index)", index, mutants)) }
+        watch()
+    }
+
+    private func makeDevice(_ name: String, _ index: Int, _ mutants: SimulatedMutants) -> SimulatedDevice {
+        var configuration = ReplicaConfiguration()
+        // Small windows, so that a few operations fill them.
+        configuration.batchOperations = 1 + dice.below(20)
+        configuration.windowOperations = configuration.batchOperations * (1 + dice.below(4))
+        if mutants.retiresAtMemory {
+            configuration.concern = .memory
+            configuration.retireLevel = .memory
+        }
+        let device = SimulatedDevice(
+            name: name, host: SimulatedHost(name: name, network: network), scheduler: scheduler, maps: maps,
+            seed: scenario.seed &* 7_919 &+ UInt64(index), configuration: configuration,
+            // The simulation holds its devices, so it is there as long as they call it.
+            onNotice: { [unowned self] in note($0, of: name) },
+            record: { [unowned self] in record($0) })
+        device.store.forgetsClockBound = mutants.forgetsClockBound
+        return device
+    }
+
+    private func watch() {
+        node.disk.faults.syncNanosMax = Limits.syncNanosMax
+        var witness = SimulatedDisk.Witness()
+        // Here and below: the simulation holds the node, its disk and the network, so it outlives what they call.
+        witness.onPlatter = { [unowned self] bytes in Token.each(in: bytes) { durable.insert($0) } }
+        witness.onHalt = { [unowned self] in loop.execute { [self] in nodeHalted() } }
+        witness.onFault = { [unowned self] in reach("disk.\($0)") }
+        node.disk.watch(witness)
+        network.listen(on: node.name, node)
+        // See above.
+        network.sniffer = { [unowned self] in sniff($1, from: $0) }
+        network.onEvent = { [unowned self] in reach("network.\($0.rawValue)") }
+        // See above.
+        node.onServing = { [unowned self] in nodeServes() }
+        node.onRefused = { [unowned self] error in loop.execute { [self] in nodeRefused(error) } }
+        node.onFailed = { [unowned self] error in loop.execute { [self] in nodeFailed(error) } }
+    }
+
+    // MARK: - The run
+
+    package func run() -> Outcome {
+        node.start()
+        for device in devices {
+            device.start()
+            scheduleLoad(device)
+        }
+        let injector = FaultInjector(self)
+        self.injector = injector
+        injector.begin()
+        scheduler.run(forMillis: Int64(scenario.loadMillis))
+        heal()
+        var isQuiet = waitForQuiet(devices, Limits.quietMillisMax)
+        if isQuiet, scenario.lifetimes > 0 {
+            // What ends by itself ends before anybody is compared with anybody.
+            scheduler.run(forMillis: Limits.lifetimeMillisMax + Limits.aheadMillisMax + 5_000)
+            isQuiet = waitForQuiet(devices, Limits.quietMillisMax)
+        }
+        if isQuiet {
+            tellContents(devices)
+            audit("auditor-0")
+            crashNode(power: true)
+            node.start()
+            audit("auditor-1")
+        } else {
+            tellContents(devices)
+        }
+        countMetrics()
+        noteBounds()
+        return Outcome(history: history, trace: scheduler.trace, turns: scheduler.turns, reached: reached)
+    }
+
+    private func heal() {
+        isHealed = true
+        healedNanos = scheduler.nowNanos
+        injector?.heal()
+        record(event(.healed, "world"))
+    }
+
+    /// Lets the world go on until all are at rest, and what is on its way has arrived.
+    private func waitForQuiet(_ devices: [SimulatedDevice], _ millisMax: Int64) -> Bool {
+        let start = scheduler.nowNanos
+        var quietFor = 0
+        while quietFor < 12 {
+            scheduler.run(forMillis: 250)
+            let isQuiet = devices.allSatisfy { $0.process?.isQuiet ?? false }
+            quietFor = isQuiet ? quietFor + 1 : 0
+            if quietFor == 1 { noteQuiet(start) }
+            if quietFor == 0, scheduler.nowNanos - start > millisMax * 1_000_000 {
+                for device in devices where !(device.process?.isQuiet ?? false) {
+                    var event = event(.stuck, device.name)
+                    event.note = "node \(node.state), \(device.process?.unrest ?? "not running")"
+                    record(event)
+                }
+                return false
+            }
+        }
+        return true
+    }
+
+    private func noteQuiet(_ start: Int64) {
+        var event = event(.quiet, "world")
+        event.count = (scheduler.nowNanos - start) / 1_000_000
+        record(event)
+    }
+
+    private func tellContents(_ devices: [SimulatedDevice]) {
+        for device in devices {
+            device.process?.perform { [keys] in $0.tellContent(keys: keys) }
+        }
+        scheduler.run(forMillis: 1)
+    }
+
+    /// A new client with nothing of its own takes everything that the node has.
+    private func audit(_ name: String) {
+        let auditor = makeDevice(name, 1_000 + auditors.count, SimulatedMutants())
+        auditors.append(auditor)
+        auditor.start()
+        if waitForQuiet([auditor], 60_000) { tellContents([auditor]) }
+    }
+
+    // MARK: - The node's life
+
+    func crashNode(power: Bool) {
+        // Counters are the process's.
+        countMetrics()
+        node.crash(power: power)
+    }
+
+    private func nodeServes() {
+        injector?.nodeStarted()
+        reach("node.serving")
+        record(event(.serving, node.name))
+    }
+
+    private func nodeRefused(_ error: ServerError) {
+        var event = event(.refusedToStart, node.name)
+        event.code = "\(error.code)"
+        event.note = error.message
+        record(event)
+        reach("node.refused.\(error.code)")
+        crashNode(power: false)
+        if case .damagedData = error.code { injector?.mend() }
+        comeBack()
+    }
+
+    /// The process gives up, as after a failed sync: it ends, and an operator starts it again.
+    private func nodeFailed(_ error: ServerError) {
+        guard node.state == .serving || node.state == .starting else { return }
+        var event = event(.failed, node.name)
+        event.code = "\(error.code)"
+        event.note = error.message
+        record(event)
+        reach("node.failed.\(error.code)")
+        crashNode(power: false)
+        comeBack()
+    }
+
+    private func nodeHalted() {
+        guard node.disk.isHalted else { return }
+        crashNode(power: dice.chance(1, in: 2))
+        comeBack()
+    }
+
+    private func comeBack() {
+        if isHealed {
+            loop.schedule(afterMillis: 1_000) { [self] in if node.state == .down { node.start() } }
+        } else {
+            injector?.restart(.deathInCall)
+        }
+    }
+
+    // MARK: - The load
+
+    private func scheduleLoad(_ device: SimulatedDevice) {
+        let perClient = max(scenario.operations / scenario.clients, 1)
+        // Bursts of about six writes, spread over the whole load.
+        let gap = max(scenario.loadMillis * 6 / perClient, 2)
+        var delay = Int64(dice.below(2 * gap))
+        if scenario.isLockstep {
+            let tick: Int64 = 50
+            let millis = scheduler.nowNanos / 1_000_000
+            delay = (millis + delay) / tick * tick + tick - millis
+        }
+        loop.schedule(afterMillis: delay) { [self] in
+            guard !isHealed, written < scenario.operations else { return }
+            act(device)
+            scheduleLoad(device)
+        }
+    }
+
+    func act(_ device: SimulatedDevice) {
+        guard !isHealed, written < scenario.operations, let process = device.process else { return }
+        let count = dice.chance(1, in: 20) ? 40 : 1 + dice.below(10)
+        var actions: [Action] = []
+        for _ in 0..<count {
+            let key = keys[dice.below(keys.count)]
+            let map = dice.below(maps.count)
+            if dice.chance(1, in: 3) {
+                actions.append(.read(key, map))
+            } else {
+                nextToken += 1
+                written += 1
+                let isRemoval = dice.below(100) < scenario.removals
+                let lifetime =
+                    dice.below(100) < scenario.lifetimes ? 1_000 + Int64(dice.below(Int(Limits.lifetimeMillisMax))) : 0
+                actions.append(
+                    .write(
+                        isRemoval ? nil : nextToken, length: Token.bytes + dice.below(120), key, map,
+                        ttlMillis: isRemoval ? 0 : lifetime))
+                // A reader of its own writes.
+                actions.append(.read(key, map))
+            }
+        }
+        process.perform { [actions] process in
+            guard process.isReady else { return }
+            for action in actions {
+                switch action {
+                case .read(let key, let map): process.read(key, map: map)
+                case .write(let token, let length, let key, let map, let ttlMillis):
+                    process.write(token, length: length, key: key, map: map, ttlMillis: ttlMillis)
+                }
+            }
+        }
+    }
+
+    private enum Action: Sendable {
+        case read(ByteString, Int)
+        case write(UInt32?, length: Int, ByteString, Int, ttlMillis: Int64)
+    }
+
+    // MARK: - The history
+
+    func event(_ kind: HistoryEvent.Kind, _ who: String) -> HistoryEvent {
+        HistoryEvent(kind, who, at: scheduler.nowNanos)
+    }
+
+    func record(_ event: HistoryEvent) {
+        history.append(event)
+    }
+
+    func reach(_ name: String) {
+        reached[name, default: 0] += 1
+    }
+
+    /// Writes down what the node's clock says, before and after somebody changes it.
+    func noteWall() {
+        var event = event(.fault, node.name)
+        event.code = "wall"
+        event.wall = node.clock.wallMillis()
+        record(event)
+    }
+
+    private func note(_ notice: ReplicaNotice, of client: String) {
+        switch notice {
+        case .protocolError(let fault):
+            reach("client.\(fault)")
+            guard fault == .undecodable else { return }
+            var event = event(.failed, client)
+            event.code = "\(fault)"
+            record(event)
+        case .storeFailed: reach("client.storeFailed")
+        case .serverError(let code): reach("client.error.\(code)")
+        default: break
+        }
+    }
+
+    private func noteBounds() {
+        for end in node.openEnds {
+            var event = event(.bound, end.link?.host.name ?? "")
+            event.note = "bytes queued for a connection"
+            event.count = Int64(end.queuedBytesPeak)
+            event.limit = Limits.queuedBytesMax
+            record(event)
+        }
+        var event = event(.bound, node.name)
+        event.note = "bytes on the disk"
+        event.count = node.disk.usedBytes
+        // The log up to where checkpoints begin, segments that are open, ready or spare, and one checkpoint a partition.
+        event.limit = scenario.checkpointLogBytes + Int64(8 * scenario.segmentBytes) + (1 << 20)
+        record(event)
+    }
+
+    private func countMetrics() {
+        for loop in node.metrics.loops {
+            let counts = loop.counts
+            for (name, count) in [
+                ("node.superseded", counts.operationsSuperseded), ("node.repeated", counts.operationsRepeated),
+                ("node.checkpoint", counts.checkpointsWritten), ("node.expired", counts.recordsExpired),
+                ("node.forwarded", counts.operationsForwarded), ("node.merkle", counts.merkleAnswers),
+            ] where count > 0 {
+                reached[name, default: 0] += count
+            }
+        }
+    }
+}
+
+// MARK: - What the node says
+
+extension Simulation {
+    /// Looks at a message in the moment in which the node hands it to a socket.
+    private func sniff(_ message: [UInt8], from end: LinkEnd) {
+        message.withUnsafeBytes { bytes in
+            Token.each(in: bytes) { token in noteShown(token) }
+            guard Self.isAcknowledgement(bytes) else { return }
+            do throws(WireError) {
+                note(try ServerMessage.decode(bytes), to: end.link?.host.name ?? "")
+            } catch {
+                preconditionFailure("the node sent what nobody can read: \(error)")
+            }
+        }
+    }
+
+    /// Whether it is one of the three messages that tell of operations or trees: decoding all would take most of a run.
+    private static func isAcknowledgement(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        let head = bytes.prefix(32)
+        return head.contains(sequence: "OP_ACK") || head.contains(sequence: "LEVEL_UP")
+            || head.contains(sequence: "SYNC_RESP_ROOT")
+    }
+
+    private func noteShown(_ token: UInt32) {
+        let isDurable = durable.contains(token)
+        guard shown.insert(token).inserted || !isDurable else { return }
+        var event = event(.shown, node.name)
+        event.value = token
+        event.isDurable = isDurable
+        record(event)
+    }
+
+    private func note(_ message: ServerMessage, to client: String) {
+        switch message {
+        case .acknowledgement(let acknowledgement):
+            for result in acknowledgement.results ?? [] {
+                noteAcknowledged(
+                    result.id, Level(result.level), code: result.code?.string, isSuperseded: result.isSuperseded, client
+                )
+            }
+        case .levelUp(let rises):
+            for rise in rises { noteAcknowledged(rise.id, Level(rise.level), code: nil, isSuperseded: false, client) }
+        case .syncRoot(let root):
+            var event = event(.root, node.name)
+            event.to = client
+            event.map = root.mapName.string
+            event.count = Int64(root.rootHash)
+            record(event)
+        default: break
+        }
+    }
+
+    private func noteAcknowledged(_ id: UInt64, _ level: Level, code: String?, isSuperseded: Bool, _ client: String) {
+        var event = event(.acknowledged, node.name)
+        event.to = client
+        event.op = id
+        event.level = level
+        event.code = code
+        event.isSuperseded = isSuperseded ? true : nil
+        event.wall = node.clock.wallMillis()
+        if code == nil, !isSuperseded, level >= .applied,
+            let token = devices.first(where: { $0.name == client })?.tokens[id]
+        {
+            event.isDurable = durable.contains(token)
+        }
+        if let code { reach("refusal.\(code)") }
+        reach("level.\(level)")
+        record(event)
+    }
+}
+
+extension Slice<UnsafeRawBufferPointer> {
+    /// Whether a text stands somewhere among the bytes.
+    fileprivate func contains(sequence: StaticString) -> Bool {
+        let text = UnsafeBufferPointer(start: sequence.utf8Start, count: sequence.utf8CodeUnitCount)
+        guard count >= text.count else { return false }
+        return (startIndex...endIndex - text.count).contains { start in
+            self[start..<start + text.count].elementsEqual(text)
+        }
+    }
+}

@@ -1,0 +1,206 @@
+import Testing
+
+@testable import TopGunSimulation
+
+/// Each checker against histories made by hand: one in which its promise holds, and one for each way to break it.
+@Suite struct CheckerTests {
+    private let one = Event.stamp(1)
+    private let two = Event.stamp(2)
+    private let three = Event.stamp(3, node: "b")
+
+    // MARK: AckSurvival
+
+    @Test func `a write that stands, or that something newer replaced, has survived`() {
+        let checker = Checker.ackSurvival
+        #expect(
+            checker.findings(
+                Event.stored("c", 1, "k", 7, one), Event.acknowledged("c", 1), Event.holds("auditor-0", "k", 7, one)
+            ).isEmpty)
+        #expect(
+            checker.findings(
+                Event.stored("c", 1, "k", 7, one), Event.acknowledged("c", 1), Event.holds("auditor-0", "k", 8, three)
+            ).isEmpty)
+    }
+
+    @Test func `a write that is gone, or older than what stood before it, is lost`() {
+        let checker = Checker.ackSurvival
+        let gone = checker.findings(
+            Event.stored("c", 1, "k", 7, two), Event.acknowledged("c", 1), Event.holds("auditor-0", "other", 9, one))
+        #expect(gone == ["c's operation 1, acknowledged at replicated, is lost: m/k has no record for auditor-0"])
+        let older = checker.findings(
+            Event.stored("c", 1, "k", 7, two), Event.holds("auditor-0", "k", 8, one))
+        #expect(older == ["c's operation 1 of 2:0:a, never acknowledged, is lost: m/k has 1:0:a for auditor-0"])
+    }
+
+    @Test func `a restart that loses a write is found by the second look at the node`() {
+        let findings = Checker.ackSurvival.findings(
+            Event.stored("c", 1, "k", 7, one), Event.acknowledged("c", 1), Event.holds("auditor-0", "k", 7, one),
+            Event.root("auditor-1", 0))
+        #expect(findings.count == 1 && findings[0].hasSuffix("auditor-1"))
+    }
+
+    @Test func `a refused write need not survive, and a restamped one counts under its last stamp`() {
+        #expect(
+            Checker.ackSurvival.findings(
+                Event.stored("c", 1, "k", 7, two), Event.refused("c", 1), Event.root("auditor-0", 0)
+            ).isEmpty)
+        #expect(
+            Checker.ackSurvival.findings(
+                Event.stored("c", 1, "k", 7, Event.stamp(900)), Event.stored("c", 1, "k", 7, two, kind: .restamped),
+                Event.holds("auditor-0", "k", 7, two)
+            ).isEmpty)
+    }
+
+    // MARK: AckHonesty
+
+    @Test func `an acknowledgement before the write is on disk is dishonest, one of MEMORY is not`() {
+        #expect(Checker.ackHonesty.findings(Event.acknowledged("c", 1)).isEmpty)
+        #expect(Checker.ackHonesty.findings(Event.acknowledged("c", 1, .memory, isDurable: false)).isEmpty)
+        #expect(Checker.ackHonesty.findings(Event.acknowledged("c", 1, .applied, isDurable: false)).count == 1)
+    }
+
+    @Test func `an application is told no level that no node acknowledged`() {
+        var reached = HistoryEvent(.reached, "c")
+        reached.op = 1
+        reached.level = .replicated
+        #expect(Checker.ackHonesty.findings(Event.acknowledged("c", 1), reached).isEmpty)
+        #expect(Checker.ackHonesty.findings(reached, Event.acknowledged("c", 1)).count == 1)
+        #expect(Checker.ackHonesty.findings(Event.acknowledged("c", 1, .memory, isDurable: nil), reached).count == 1)
+        #expect(Checker.ackHonesty.findings(Event.acknowledged("d", 1), reached).count == 1)
+    }
+
+    // MARK: Convergence
+
+    @Test func `all hold the same, or they have not converged`() {
+        let same = [Event.holds("auditor-0", "k", 7, one), Event.holds("c", "k", 7, one)]
+        #expect(Checker.convergence.check(History(same)).isEmpty)
+        #expect(
+            Checker.convergence.findings(Event.holds("auditor-0", "k", 7, two), Event.holds("c", "k", 6, one))
+                == ["m/k: c has value 6 of 1:0:a, auditor-0 has value 7 of 2:0:a"])
+        #expect(
+            Checker.convergence.findings(Event.holds("auditor-0", "k", 7, two), Event.root("c", 0))
+                == ["m/k: c has nothing, auditor-0 has value 7 of 2:0:a"])
+    }
+
+    @Test func `a node whose tree differs from those who hold its content has not converged`() {
+        let content = [Event.holds("auditor-0", "k", 7, one), Event.root("auditor-0", 5)]
+        #expect(Checker.convergence.check(History(content + [Event.root(Event.node, 5, to: "c")])).isEmpty)
+        #expect(Checker.convergence.check(History(content + [Event.root(Event.node, 6, to: "c")])).count == 1)
+    }
+
+    // MARK: NoPhantom
+
+    @Test func `a value is read where it was written and nowhere else`() {
+        let written = Event.wrote("c", "k", 7, one)
+        #expect(Checker.noPhantom.findings(written, Event.read("d", "k", 7, one)).isEmpty)
+        #expect(Checker.noPhantom.findings(written, Event.read("d", "other", 7, one)).count == 1)
+        #expect(Checker.noPhantom.findings(written, Event.read("d", "k", 8, one)).count == 1)
+    }
+
+    @Test func `nothing is shown before it is on disk, and nothing refused stands at the end`() {
+        #expect(Checker.noPhantom.findings(Event.shown(7, isDurable: true)).isEmpty)
+        #expect(Checker.noPhantom.findings(Event.shown(7, isDurable: false)).count == 1)
+        #expect(
+            Checker.noPhantom.findings(
+                Event.wrote("c", "k", 7, one), Event.stored("c", 1, "k", 7, one), Event.refused("c", 1),
+                Event.holds("auditor-0", "k", 7, one)
+            ).count == 1)
+    }
+
+    // MARK: NoResurrection
+
+    @Test func `a removal that was acknowledged is undone by something newer only`() {
+        let removal = [Event.stored("c", 1, "k", nil, two), Event.acknowledged("c", 1, isDurable: nil)]
+        #expect(Checker.noResurrection.check(History(removal + [Event.holds("d", "k", 8, three)])).isEmpty)
+        #expect(Checker.noResurrection.check(History(removal + [Event.holds("d", "k", nil, two)])).isEmpty)
+        #expect(Checker.noResurrection.check(History(removal + [Event.holds("d", "k", 7, one)])).count == 1)
+    }
+
+    // MARK: Session
+
+    @Test func `a client reads what it wrote and never goes back`() {
+        #expect(Checker.session.findings(Event.wrote("c", "k", 7, two), Event.read("c", "k", 7, two)).isEmpty)
+        #expect(Checker.session.findings(Event.wrote("c", "k", 7, two), Event.read("c", "k", 6, one)).count == 1)
+        #expect(Checker.session.findings(Event.wrote("c", "k", 7, two), Event.read("c", "k", nil, nil)).count == 1)
+        #expect(Checker.session.findings(Event.read("c", "k", 7, two), Event.read("c", "k", 6, one)).count == 1)
+        #expect(Checker.session.findings(Event.read("c", "k", 7, two), Event.read("d", "k", 6, one)).isEmpty)
+    }
+
+    @Test func `a new run, a write that was not stored and a new stamp may go back`() {
+        let before = Event.wrote("c", "k", 7, two)
+        let after = Event.read("c", "k", 6, one)
+        for between in [
+            Event.fault(.clientCrash, "c"), HistoryEvent(.notStored, "c"), HistoryEvent(.clockAhead, "c"),
+        ] {
+            #expect(Checker.session.findings(before, between, after).isEmpty)
+        }
+        #expect(Checker.session.findings(before, Event.fault(.clientCrash, "d"), after).count == 1)
+    }
+
+    // MARK: OnceEffects
+
+    @Test func `a value stands under a stamp that its author gave it`() {
+        let written = Event.wrote("c", "k", 7, one)
+        #expect(Checker.onceEffects.findings(written, Event.holds("auditor-0", "k", 7, one)).isEmpty)
+        #expect(
+            Checker.onceEffects.findings(written, Event.holds("auditor-0", "k", 7, three))
+                == ["value 7 stands at m/k under 3:0:b, which nobody gave it"])
+        #expect(
+            Checker.onceEffects.findings(
+                written, Event.stored("c", 1, "k", 7, two, kind: .restamped), Event.holds("auditor-0", "k", 7, two)
+            ).isEmpty)
+    }
+
+    // MARK: ClockSanity
+
+    @Test func `stamps of one node id grow`() {
+        #expect(
+            Checker.clockSanity.findings(
+                Event.stored("c", 1, "k", 7, two), Event.stored("d", 1, "k", 8, Event.stamp(1, node: "b"))
+            ).isEmpty)
+        #expect(
+            Checker.clockSanity.findings(Event.stored("c", 1, "k", 7, two), Event.stored("c", 2, "k", 8, two)).count
+                == 1)
+        #expect(
+            Checker.clockSanity.findings(Event.stored("c", 1, "k", 7, two), Event.stored("c", 2, "k", 8, one)).count
+                == 1)
+    }
+
+    @Test func `nothing is taken that lies more than a minute ahead of the node's clock`() {
+        for (ahead, count) in [(60_000, 0), (60_001, 1)] {
+            #expect(
+                Checker.clockSanity.findings(
+                    Event.stored("c", 1, "k", 7, Event.stamp(1_000 + Int64(ahead))),
+                    Event.acknowledged("c", 1, wall: 1_000)
+                ).count == count)
+        }
+    }
+
+    // MARK: Bounds and Liveness
+
+    @Test func `what is measured stays within its limit`() {
+        var event = HistoryEvent(.bound, "c")
+        event.note = "bytes"
+        event.count = 10
+        event.limit = 10
+        #expect(Checker.bounds.findings(event).isEmpty)
+        event.count = 11
+        #expect(Checker.bounds.findings(event) == ["c: 11 bytes, at most 10 allowed"])
+    }
+
+    @Test func `after faults end everything comes to rest`() {
+        let healed = HistoryEvent(.healed, "world")
+        #expect(Checker.liveness.findings(healed, HistoryEvent(.quiet, "world")).isEmpty)
+        #expect(Checker.liveness.findings(healed).count == 1)
+        #expect(Checker.liveness.findings(healed, HistoryEvent(.stuck, "c")).count == 1)
+        #expect(
+            Checker.liveness.findings(
+                healed, HistoryEvent(.refusedToStart, Event.node), HistoryEvent(.quiet, "world")
+            ).count == 1)
+        #expect(
+            Checker.liveness.findings(
+                healed, HistoryEvent(.refusedToStart, Event.node), HistoryEvent(.serving, Event.node),
+                HistoryEvent(.quiet, "world")
+            ).isEmpty)
+    }
+}

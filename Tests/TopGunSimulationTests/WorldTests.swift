@@ -1,0 +1,193 @@
+import NIOCore
+import Synchronization
+import Testing
+import TopGunEnvironment
+
+@testable import TopGunSimulation
+
+/// The parts of the world below a run.
+@Suite struct WorldTests {
+    private final class Notes: Sendable {
+        private let notes = Mutex<[String]>([])
+        var all: [String] { notes.withLock { $0 } }
+
+        func add(_ note: String) {
+            notes.withLock { $0.append(note) }
+        }
+    }
+
+    @Test func `a blocking call holds up its loop and what the rest of its turn hands to others, nobody else`() {
+        let scheduler = SimulatedScheduler(seed: 1)
+        let (slow, other) = (scheduler.makeLoop(named: "slow"), scheduler.makeLoop(named: "other"))
+        let notes = Notes()
+        slow.execute {
+            scheduler.block(forNanos: 5_000_000)
+            other.execute { notes.add("handed over at \(scheduler.nowNanos / 1_000_000)") }
+        }
+        slow.execute { notes.add("next at \(scheduler.nowNanos / 1_000_000)") }
+        other.schedule(afterMillis: 1) { notes.add("meanwhile") }
+        scheduler.run(forMillis: 10)
+        #expect(notes.all.first == "meanwhile")
+        #expect(Set(notes.all.dropFirst()) == ["handed over at 5", "next at 5"])
+    }
+
+    @Test func `a stopped process runs nothing until it goes on, and then everything, timers late`() {
+        let scheduler = SimulatedScheduler(seed: 1)
+        let loop = scheduler.makeLoop(named: "paused")
+        let notes = Notes()
+        loop.setPaused(true)
+        loop.execute { notes.add("job") }
+        loop.schedule(afterMillis: 5) { notes.add("timer at \(scheduler.nowNanos / 1_000_000)") }
+        scheduler.run(forMillis: 50)
+        #expect(notes.all.isEmpty)
+        loop.setPaused(false)
+        scheduler.run(forMillis: 1)
+        #expect(notes.all == ["job", "timer at 50"])
+    }
+
+    @Test func `timers ring by deadline, then in the order they were set, cancelled ones never`() {
+        let scheduler = SimulatedScheduler(seed: 1)
+        let loop = scheduler.makeLoop(named: "loop")
+        let notes = Notes()
+        for (millis, name) in [(30, "c"), (10, "a"), (20, "b"), (10, "a2"), (5, "first")] {
+            loop.schedule(afterMillis: Int64(millis)) { notes.add(name) }
+        }
+        loop.schedule(afterMillis: 15) { notes.add("never") }.cancel()
+        scheduler.run(forMillis: 100)
+        #expect(notes.all == ["first", "a", "a2", "b", "c"])
+    }
+
+    @Test func `a failed sync loses what it was for, and a second one says nothing of it`() throws {
+        let disk = SimulatedDisk(seed: 2)
+        try disk.createDirectory("/d")
+        try disk.syncDirectory("/")
+        let file = try disk.open("/d/f", .create)
+        try disk.syncDirectory("/d")
+        let seen = Notes()
+        var witness = SimulatedDisk.Witness()
+        witness.onPlatter = { seen.add("\($0.count) bytes") }
+        disk.watch(witness)
+        let bytes = [UInt8](repeating: 7, count: 4_096)
+        try bytes.withUnsafeBytes { try file.write($0, at: 0) }
+        disk.faults.syncsUntilFailure = 0
+        #expect(throws: DiskError.self) { try file.sync() }
+        try file.sync()
+        #expect(seen.all.isEmpty, "nothing was dirty any more")
+        disk.powerCut()
+        #expect(disk.content("/d/f") != bytes)
+    }
+
+    @Test func `a world has as many nodes as it wants, in one time`() {
+        let scheduler = SimulatedScheduler(seed: 3)
+        let nodes = (0..<3).map {
+            SimulatedNode(name: "node-\($0)", settings: .init(), seed: UInt64($0), scheduler: scheduler)
+        }
+        for node in nodes { node.start() }
+        #expect(scheduler.run { nodes.allSatisfy { $0.state == .serving } })
+        nodes[1].crash(power: true)
+        #expect(nodes.map(\.state) == [.serving, .down, .serving])
+        nodes[1].start()
+        #expect(scheduler.run { nodes[1].state == .serving })
+    }
+
+    // MARK: - Links
+
+    /// A client's end and a node's end that note what they hear.
+    private final class Peer: MessageReceiver, LinkReceiver, SimulatedListener, @unchecked Sendable {
+        // Unchecked: the test's thread is the only one.
+        let notes = Notes()
+        let loop: SimulatedLoop
+        var connection: (any MessageConnection)?
+        var accepted: LinkEnd?
+
+        init(_ loop: SimulatedLoop) {
+            self.loop = loop
+        }
+
+        var isAccepting: Bool { true }
+        var isReachable: Bool { true }
+        var isSilenced: Bool { false }
+        func loopForNextConnection() -> SimulatedLoop { loop }
+
+        func accept(_ end: LinkEnd) {
+            accepted = end
+            end.receiver = self
+        }
+
+        func connected(_ connection: any MessageConnection) { self.connection = connection }
+        func received(_ message: ByteBuffer) { notes.add(String(buffer: message)) }
+        func closed(reason: String) { notes.add("closed") }
+        func linkReceived(_ messages: [ByteBuffer]) { for message in messages { received(message) } }
+        func linkDrained() {}
+        func linkClosed(_ reason: String) { closed(reason: reason) }
+    }
+
+    private struct Pair {
+        let scheduler = SimulatedScheduler(seed: 9)
+        let host: SimulatedHost
+        let client: Peer
+        let node: Peer
+
+        init() {
+            let network = SimulatedNetwork(seed: 9, scheduler: scheduler)
+            host = SimulatedHost(name: "c", network: network)
+            client = Peer(scheduler.makeLoop(named: "client"))
+            node = Peer(scheduler.makeLoop(named: "node"))
+            network.listen(on: "node", node)
+            host.connect(to: "node", on: client.loop, receiver: client)
+            scheduler.run(forMillis: 20)
+        }
+
+        func send(_ messages: String...) {
+            client.loop.execute { [client] in
+                for message in messages { client.connection?.send(ByteBuffer(string: message)) }
+                client.connection?.flush()
+            }
+        }
+    }
+
+    @Test func `messages arrive whole and in order, a blocked way keeps them, a cut loses some of the last`() {
+        let pair = Pair()
+        pair.send("1", "2")
+        pair.send("3")
+        pair.scheduler.run(forMillis: 20)
+        #expect(pair.node.notes.all == ["1", "2", "3"])
+        pair.host.weather.isUpBlocked = true
+        pair.send("4")
+        pair.scheduler.run(forMillis: 1_000)
+        #expect(pair.node.notes.all.count == 3)
+        pair.host.weather.isUpBlocked = false
+        pair.scheduler.run(forMillis: 20)
+        #expect(pair.node.notes.all == ["1", "2", "3", "4"])
+        pair.send("5", "6", "7")
+        pair.scheduler.runUntilIdle()
+        for link in pair.host.links { link.cut(tellsClient: true, tellsNode: true) }
+        pair.scheduler.run(forMillis: 20)
+        let rest = Array(pair.node.notes.all.dropFirst(4))
+        #expect(rest.last == "closed" && ["5", "6", "7"].starts(with: rest.dropLast()))
+        #expect(pair.client.notes.all == ["closed"])
+    }
+
+    @Test func `the end that is not told goes on believing in the connection`() {
+        let pair = Pair()
+        for link in pair.host.links { link.cut(tellsClient: false, tellsNode: true) }
+        pair.send("lost")
+        pair.scheduler.run(forMillis: 1_000)
+        #expect(pair.node.notes.all == ["closed"])
+        #expect(pair.client.notes.all.isEmpty)
+    }
+
+    @Test func `who does not read makes the other one's queue grow, and hears it all later`() {
+        let pair = Pair()
+        pair.node.accepted?.setReading(false)
+        let large = String(repeating: "x", count: 100_000)
+        pair.send(large, large)
+        pair.scheduler.run(forMillis: 100)
+        #expect(pair.node.notes.all.isEmpty)
+        #expect((pair.client.connection?.queuedBytes ?? 0) > 100_000)
+        pair.node.accepted?.setReading(true)
+        pair.scheduler.run(forMillis: 100)
+        #expect(pair.node.notes.all == [large, large])
+        #expect(pair.client.connection?.queuedBytes == 0)
+    }
+}
