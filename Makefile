@@ -11,7 +11,12 @@ LIBRARIES := libpq-dev libssl-dev libsystemd-dev libsqlite3-dev
 TEST_TOOLS := openssl
 BENCH_TOOLS := redis-server
 
-.PHONY: run test demo bench bench-micro bench-micro-thresholds lint format wasm fuzz deps deps-test deps-bench clean
+# The simulator has a build of its own: nothing else is ever compiled with mutants.
+SIMULATOR := -Xswiftc -DMUTANTS --scratch-path .build/simulation --product topgun-sim
+SIM_SEEDS ?= 1..600
+MUTANT_SEEDS ?= 1..300
+
+.PHONY: run test demo bench bench-micro bench-micro-thresholds sim lint format wasm fuzz deps deps-test deps-bench clean
 
 run: deps
 	$(SWIFT) build $(RELEASE) --product topgund
@@ -21,6 +26,7 @@ test: deps deps-test
 	$(SWIFT) build --build-tests
 	# One test at a time: those that start real servers and kill them must not wait for each other's processors.
 	$(SWIFT) test --skip-build --no-parallel $(if $(FILTER),--filter $(FILTER))
+	$(MAKE) sim
 	$(MAKE) wasm
 
 demo: deps
@@ -32,6 +38,13 @@ bench: deps deps-bench
 	$(SWIFT) build $(RELEASE) --product topgund
 	$(SWIFT) build $(RELEASE) --product topgun-bench
 	$$($(SWIFT) build $(RELEASE) --show-bin-path)/topgun-bench $(ARGS)
+
+# Whole worlds from a number each, then every mutant, which must be found. SIM_SEEDS=1..100000 for a long run.
+sim: deps
+	$(SWIFT) build $(RELEASE) $(SIMULATOR)
+	sim=$$($(SWIFT) build $(RELEASE) $(SIMULATOR) --show-bin-path)/topgun-sim && \
+	$$sim run --seeds $(SIM_SEEDS) && $$sim run --seeds 1..20 --without-faults && \
+	$$sim reach --seeds $(MUTANT_SEEDS) && $$sim mutants --seeds $(MUTANT_SEEDS)
 
 # The replica as WebAssembly, and a test in Node that uses it.
 wasm:
