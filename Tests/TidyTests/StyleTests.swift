@@ -28,7 +28,9 @@ struct LineRule: CustomTestStringConvertible, Sendable {
             planted: "try await Task.sleep(for: .seconds(1))"),
         LineRule(
             "lets a task loose", { /\bTask\.detached|\bTask(?:\([^)]*\))?\s*\{/ },
-            exempt: ["Sources/TopGunEnvironment/LiveSpawner.swift", "Sources/TopGunSimulation/World/SimulatedSpawner.swift"],
+            exempt: [
+                "Sources/TopGunEnvironment/LiveSpawner.swift", "Sources/TopGunSimulation/World/SimulatedSpawner.swift",
+            ],
             planted: "Task { await work() }"),
         LineRule(
             "draws a random number past the environment",

@@ -51,7 +51,8 @@ import TopGunSimulation
         #expect(refused > 2000)
     }
 
-    @Test func `D06: the last group of a closed log is known to have been durable, however full its segment is`() throws {
+    @Test func `D06: the last group of a closed log is known to have been durable, however full its segment is`() throws
+    {
         for valueBytes in stride(from: 1_500, through: 1_960, by: 20) {
             let rig = LogRig(seed: 3, segmentBytes: 2048)
             try rig.start()
