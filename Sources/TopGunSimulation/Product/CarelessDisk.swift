@@ -32,6 +32,7 @@ private final class CarelessFile: DiskFile {
     func size() throws(DiskError) -> Int64 { try file.size() }
     func truncate(to size: Int64) throws(DiskError) { try file.truncate(to: size) }
     func close() { file.close() }
+    func bypassCache() { file.bypassCache() }
 
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(DiskError) -> Int {
         try file.read(into: buffer, at: offset)

@@ -159,6 +159,11 @@ package final class SimulatedNode: SimulatedListener, @unchecked Sendable {
     }
 }
 
+/// Messages here are whole already, so their length is nobody's concern.
+extension LinkEnd: ClientConnection {
+    package func admit() {}
+}
+
 /// The gateway's side of a connection, in the place of the listener's channel handler.
 private final class NodeSide: LinkReceiver, @unchecked Sendable {
     // Unchecked for the reason given at SimulatedNetwork.
