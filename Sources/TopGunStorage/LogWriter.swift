@@ -69,9 +69,12 @@ final class LogWriter: @unchecked Sendable {
     func start() throws(StorageError) {
         defer { noteRoom() }
         guard try takeSegment() else { return }
-        if identity.logStart == .zero {
-            let start = end
+        guard identity.logStart == .zero else { return }
+        let start = end
+        do throws(StorageError) {
             try directory.update { $0.logStart = start }
+        } catch  where error.code == .noSpace {
+            // Then the log begins with its first segment, until one is let go: a start on a full disk should not fail.
         }
     }
 
@@ -153,8 +156,11 @@ final class LogWriter: @unchecked Sendable {
         guard hasUnwrittenBytes, let active else { return true }
         let used = buffer.count
         let ofLastBlock = used % DiskBlock.bytes
-        // Nothing but zeros lies behind the last group, or a former use of the segment that nobody misses.
-        if ofLastBlock > 0 { buffer.append(zeros: DiskBlock.bytes - ofLastBlock) }
+        // Nothing but zeros lies behind the last group, or a former use of the segment that nobody misses; the file is not
+        // made longer for it.
+        let isRoundedUp =
+            bufferOffset + Int64(used - ofLastBlock + DiskBlock.bytes) <= Int64(FileHeader.bytes + active.capacity)
+        if ofLastBlock > 0, isRoundedUp { buffer.append(zeros: DiskBlock.bytes - ofLastBlock) }
         do {
             try active.file.write(buffer.bytes, at: bufferOffset)
         } catch  where error.code == .noSpace {

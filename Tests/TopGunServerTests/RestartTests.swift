@@ -119,6 +119,11 @@ import TopGunWire
         #expect(results(writer).count == 2)
         let before = shown(server)
         let partition = PartitionID(hash: KeyHash.of("a" as ByteString)).index
+        // The log is written in whole blocks: what is damaged below must not lie in the one that it still writes.
+        let others = (10..<210 as Range<UInt64>).map { id in Make.put(id, "other-\(id)", 1, map: "others") }
+        writer.send(.operations(OperationBatch(operations: others)))
+        server.settle()
+        #expect(results(writer).count == others.count)
 
         // The first group of the log is unreadable for a while, and so what is behind it is not trusted either.
         let segment = try #require(server.disk.paths.first { $0.contains("/segment-") })

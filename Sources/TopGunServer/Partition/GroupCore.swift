@@ -219,6 +219,9 @@ extension GroupCore {
         lookWithin(Limits.concernTimeoutMillis, nowMillis: now)
         if state.log.count == 0 {
             _ = gate.close(logged: false)
+        } else if acknowledgesEarly {
+            _ = gate.close(logged: false)
+            handOverSoon()
         } else if gate.open.isEmpty, state.log.count < Limits.patientLogBytesMax {
             handOverSoon()
         } else {
