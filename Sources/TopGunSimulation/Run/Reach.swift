@@ -19,7 +19,7 @@ package enum Reach {
     ]
 
     private static let client = [
-        "refusal.CLOCK_AHEAD", "refusal.NODE_FULL", "level.replicated", "client.storeFailed",
+        "refusal.CLOCK_AHEAD", "refusal.NODE_FULL", "level.persisted", "client.storeFailed",
     ]
 
     package static func add(_ counts: [String: Int], to total: inout [String: Int]) {
