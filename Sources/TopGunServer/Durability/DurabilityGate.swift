@@ -56,6 +56,7 @@ final class GateBatch {
         jobs.removeAll()
         bytes.removeAll()
         timeouts.removeAll()
+        sinceMillis = 0
         toldMillis = -1
     }
 }

@@ -54,7 +54,7 @@ struct DeviceCredential: Equatable, Sendable {
             case 8, 13, 18, 23: byte == UInt8(ascii: "-")
             case 14: byte == UInt8(ascii: "4")
             case 19: [UInt8(ascii: "8"), UInt8(ascii: "9"), UInt8(ascii: "a"), UInt8(ascii: "b")].contains(byte)
-            default: byte < UInt8(ascii: "A") && digit(byte) != nil || byte >= UInt8(ascii: "a") && digit(byte) != nil
+            default: digit(byte) != nil && !(UInt8(ascii: "A")...UInt8(ascii: "F") ~= byte)
             }
         }
     }

@@ -44,7 +44,12 @@ extension GatewayCore {
         ask(keeperOf: key) { group, reply in
             reply(group.knowsDevice(key, digest: digest, in: nameSpace))
         } then: { [self] isKnown in
-            if isKnown { answer(pending, deviceID: presented.id) } else { enrol(pending, identity) }
+            switch isKnown {
+            case true?: answer(pending, deviceID: presented.id)
+            case false?: enrol(pending, identity)
+            // The device keeps what it has and is recognised another time.
+            case nil: answer(pending, deviceID: nil)
+            }
         }
     }
 
@@ -101,8 +106,14 @@ extension GatewayCore {
     func leave(_ shell: SessionShell) {
         guard let deviceID = shell.deviceID else { return }
         let (ledger, decided) = (shell.core.ledger, shell.decidedBefore)
-        group.afterGate { [devices = terms.devices] in
-            devices.leave(deviceID, highest: ledger.highest, undecided: ledger.undecided, decided: decided)
+        var undecided = ledger.undecided
+        // Acknowledged at MEMORY, maybe, and not on the disk of another loop's group yet.
+        for token in splitFrames.keys.sorted() {
+            guard let split = splitFrames[token], split.session == shell.id else { continue }
+            for case let id? in split.ids { undecided.insert(id) }
+        }
+        group.afterGate { [devices = terms.devices, undecided] in
+            devices.leave(deviceID, highest: ledger.highest, undecided: undecided, decided: decided)
         }
     }
 

@@ -38,8 +38,11 @@ extension GatewayCore {
         }
         let latest = group.wallMillis + ModelLimits.clientAheadMillisMax
         let records = push.records.filter {
-            // A stamp of the future is no replica's: it would have been replaced before it was stored.
+            // A stamp of the future is no replica's: it would have been replaced before it was stored. Nor is a name with
+            // NUL, which no write may have.
             push.path.contains(keyHash: KeyHash.of($0.key)) && $0.record.timestamp.millis <= latest
+                && !$0.key.bytes.contains(0) && !$0.record.timestamp.node.bytes.contains(0)
+                && !push.mapName.bytes.contains(0)
         }
         guard !records.isEmpty, identity.mayWrite else { return 1 }
         metrics.counts.recordsPulled += records.count

@@ -20,7 +20,6 @@ final class SplitFrame {
     /// Operations whose outcome is not known yet, and not on disk yet.
     var unknown: Int
     var unstored: Int
-    var wasAnsweredEarly = false
     var isPush = false
     /// What its writer is told after the acknowledgement.
     var corrections = CorrectionList()

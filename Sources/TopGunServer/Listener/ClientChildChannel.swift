@@ -6,7 +6,8 @@ import NIOHTTPTypes
 import NIOHTTPTypesHTTP1
 import NIOSSL
 
-/// What happens to each accepted connection: TLS if there is any, HTTP until the first request is there, then a client's WebSocket or hummingbird.
+/// What happens to each accepted connection: TLS if there is any, HTTP until the first request is there, then a client's
+/// WebSocket or hummingbird.
 struct ClientChildChannel: ServerChildChannel, HTTPChannelHandler {
     struct Value: ServerChildChannelValue {
         var outcome: EventLoopFuture<ConnectionOutcome>

@@ -88,7 +88,8 @@ extension GroupCore {
         }
         let job = LoopBound((content: content, body: body), on: loop)
         loop.execute { [door = LoopBound(self, on: loop)] in
-            door.value.hash(job.value.content, turn: turn + 1, then: job.value.body)
+            let group = door.value
+            group.whenWhole { group.hash(job.value.content, turn: turn + 1, then: job.value.body) }
         }
     }
 

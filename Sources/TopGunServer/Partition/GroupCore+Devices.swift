@@ -5,8 +5,9 @@ import TopGunPartition
 // recovery know nothing of them.
 
 extension GroupCore {
-    /// Whether that digest is kept under the key.
-    func knowsDevice(_ key: ByteString, digest: [UInt8], in nameSpace: ByteString) -> Bool {
+    /// Whether that digest is kept under the key; `nil` while that is not known, because its partition is being rebuilt.
+    func knowsDevice(_ key: ByteString, digest: [UInt8], in nameSpace: ByteString) -> Bool? {
+        guard isOpen(PartitionID(hash: KeyHash.of(key))) else { return nil }
         guard let map = state.existingMap(DeviceRecords.map, in: nameSpace) else { return false }
         return key.bytes.withUnsafeBytes { bytes in
             guard let record = state.record(in: map, key: bytes, keyHash: KeyHash.of(key)) else { return false }

@@ -38,15 +38,21 @@ extension GroupCore {
     private func tellLate(_ batch: GateBatch, age: Int64) {
         let isDue = { (millis: Int64) in batch.toldMillis < millis && millis <= age }
         let areOthersDue = isDue(Limits.concernTimeoutMillis)
+        var ownTimeouts: [Int: [UInt64: Int64]] = [:]
+        var dueEntries: Set<Int> = []
+        for timeout in batch.timeouts {
+            ownTimeouts[timeout.entry, default: [:]][timeout.id] = timeout.millis
+            if isDue(timeout.millis) { dueEntries.insert(timeout.entry) }
+        }
         for (index, entry) in batch.entries.enumerated() where entry.kind == .acknowledgement {
-            let own = batch.timeouts.filter { $0.entry == index }
-            guard areOthersDue || own.contains(where: { isDue($0.millis) }) else { continue }
+            guard areOthersDue || dueEntries.contains(index) else { continue }
+            let own = ownTimeouts[index]
             gateway.tellLate(
                 entry.session,
                 acknowledgement: UnsafeRawBufferPointer(
                     rebasing: batch.bytes.bytes[entry.offset..<entry.offset + entry.length])
             ) { id in
-                isDue(own.first { $0.id == id }?.millis ?? Limits.concernTimeoutMillis)
+                isDue(own?[id] ?? Limits.concernTimeoutMillis)
             }
         }
     }
@@ -95,7 +101,9 @@ extension GatewayCore {
             batch.timeouts.append(GateBatch.Timeout(entry: entry, id: id, millis: millis))
             shortest = min(shortest, millis)
         }
-        if shortest < .max { group.lookWithin(min(shortest, Limits.concernTimeoutMillis), nowMillis: nowMillis) }
+        if shortest < .max {
+            group.lookWithin(max(1, min(shortest, Limits.concernTimeoutMillis)), nowMillis: nowMillis)
+        }
     }
 
     /// Tells of frames whose operations are on other loops: nothing is known of them but that they were received, unless

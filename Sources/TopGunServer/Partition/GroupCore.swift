@@ -248,6 +248,7 @@ extension GroupCore {
     }
 
     private func handOver() {
+        gate.open.sinceMillis = nowMillis
         let ticket = gate.close(logged: true)
         let (group, partitions) = state.takeLog(replacingWith: spareSinks.popLast() ?? ByteSink(capacity: 64 * 1_024))
         publishedChanges = 0
