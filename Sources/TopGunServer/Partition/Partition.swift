@@ -10,8 +10,6 @@ import TopGunStorage
 actor Partition {
     nonisolated let id: PartitionID
     private nonisolated let group: LoopBound<GroupCore>
-    /// How many times it was torn down.
-    private var deaths = 0
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { group.loop.executor }
 
@@ -24,20 +22,25 @@ actor Partition {
     ///
     /// It covers the log up to what was durable when it began: all of that had been merged into memory before it was
     /// logged, and so is in some slice. What is written meanwhile may be in it too; it is in the log as well. None is
-    /// written of a partition that is torn down, not even in the middle of it.
+    /// written of a partition that is torn down, not even in the middle of it, and none of memory that is broken: every
+    /// record is checked on its way.
     func checkpoint(into store: CheckpointStore) async -> StorageError? {
         guard group.value.isOpen(id) else { return nil }
-        let deaths = deaths
+        let closings = group.value.closings[id.index]
         let writer = store.begin(partition: id.index, covering: group.value.durablePosition)
         var sink = ByteSink(capacity: Limits.checkpointSliceBytes + 4_096)
         var cursor: CheckpointCursor?
         repeat {
             sink.removeAll()
             cursor = group.value.state.slice(id, from: cursor, bytesLimit: Limits.checkpointSliceBytes, into: sink)
+            if group.value.closeWhatShowed() {
+                writer.abandon()
+                return nil
+            }
             guard sink.count > 0 else { continue }
             let (recycled, failure) = await append(sink, to: writer)
             if let failure { return failure }
-            guard deaths == self.deaths else {
+            guard closings == group.value.closings[id.index] else {
                 writer.abandon()
                 return nil
             }
@@ -61,8 +64,18 @@ actor Partition {
     /// Tears the partition down: it forgets everything and answers `NOT_READY` until ``rebuild(from:on:)`` is done.
     /// `false` if it is down already.
     func kill() -> Bool {
-        guard group.value.close(id) else { return false }
-        deaths += 1
+        group.value.close(id)
+    }
+
+    /// Leaves it closed: whoever waits for it is told so, and whoever asks from now on.
+    func giveUp() {
+        group.value.giveUp(id)
+    }
+
+    /// Whether it was given up; from now on it is waited for again.
+    func reconsider() -> Bool {
+        guard group.value.lostPartitions.contains(id.index) else { return false }
+        group.value.reconsider(id)
         return true
     }
 
