@@ -227,6 +227,28 @@ private struct Rig {
         #expect(rig.shown().rows == expected)
     }
 
+    @Test func `D13: a partition that stays out keeps nothing from the log's shrinking, and is whole after a restart`()
+    {
+        let rig = Rig(loops: 1, checkpointLogBytes: 200_000)
+        _ = rig.results()
+        let before = rig.shown().rows
+        for _ in 0...Limits.repairsMax {
+            #expect(rig.damage("key-7", at: 17))
+            rig.server.run(millis: 10_000)
+        }
+        #expect(rig.health()?.lostPartitions == [PartitionID(of: "key-7").index])
+        for id in UInt64(1_000)..<1_400 {
+            rig.writer.send(Make.batch(Make.blob(id, "blob-\(id % 3)", bytes: 4_000, millis: Int64(id))))
+            rig.server.run(millis: 20)
+        }
+        rig.server.run(millis: 20_000)
+        let retained = rig.health()?.gauges.first { $0.name == "topgun_log_retained_bytes" }?.value
+        #expect(retained.map { $0 < 600_000 } == true, "\(retained ?? -1) bytes of 1,600,000")
+        rig.server.cutPower()
+        #expect(rig.server.start() == nil)
+        #expect(rig.shown().rows.filter { $0.key.string.hasPrefix("key-") } == before)
+    }
+
     private func expectRefused(_ messages: [ServerMessage], requests: [ByteString]) {
         var errors: [ByteString] = []
         for message in messages {

@@ -76,7 +76,7 @@ actor PartitionSupervisor {
     func checkpoint() async {
         guard let holding = log.partitionsHoldingBack(store.coverage) else { return }
         for number in holding.members where number < PartitionID.count && !isStopping {
-            if let failure = await partitions[number].checkpoint(into: store) {
+            if let failure = await partitions[number].checkpoint(into: store, of: log, on: reading) {
                 context.log.warning(
                     "a checkpoint was given up", [.partition: number, .error: failure, .position: log.durablePosition])
                 return
