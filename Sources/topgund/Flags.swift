@@ -59,7 +59,7 @@ struct Flags: ParsableArguments {
     @Option(help: ArgumentHelp("More connections wait. (default: 15000)", valueName: "n"))
     var maxConnections: String?
 
-    @Option(help: ArgumentHelp("Largest message of a client. (default: 2097152)", valueName: "bytes"))
+    @Option(help: ArgumentHelp("Largest message of a client. (default: 16777216)", valueName: "bytes"))
     var maxMessageBytes: String?
 
     @Option(help: ArgumentHelp("What one connection may send each second. (default: 1000000)", valueName: "n"))
