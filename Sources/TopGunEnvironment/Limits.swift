@@ -7,6 +7,9 @@ enum Limits {
     /// What the kernel keeps of a thread's name.
     static let threadNameBytes = 15
 
+    /// The longest page that is read, and how long reaching it may take is ``connectMillisMax``.
+    static let pageBytesMax = 64 << 10
+
     // MARK: The WebSocket client
 
     /// How long reaching a server may take: name, TCP, TLS and the WebSocket upgrade together.

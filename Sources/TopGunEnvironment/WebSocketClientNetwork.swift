@@ -67,15 +67,20 @@ package final class WebSocketClientNetwork: Network {
         for address: WebSocketClientAddress, _ attempt: WebSocketClientAttempt, _ channel: any Channel
     ) throws -> [any ChannelHandler] {
         var handlers: [any ChannelHandler] = []
-        if address.isSecure {
-            let context = try NIOSSLContext(configuration: tls)
-            // Whether the host is an IP address is asked by trying; then the certificate has to hold the address, and
-            // no server name is indicated, which must be a name.
-            let isAddress = (try? SocketAddress(ipAddress: address.host, port: address.port)) != nil
-            handlers.append(try NIOSSLClientHandler(context: context, serverHostname: isAddress ? nil : address.host))
-        }
+        if address.isSecure { handlers.append(try address.makeTLSHandler(tls)) }
         handlers += WebSocketClientUpgrade.handlers(address: address, attempt: attempt, entropy: entropy)
         return handlers
+    }
+}
+
+extension WebSocketClientAddress {
+    /// What speaks TLS with the host.
+    func makeTLSHandler(_ tls: TLSConfiguration) throws -> NIOSSLClientHandler {
+        // Whether the host is an IP address is asked by trying; then the certificate has to hold the address, and
+        // no server name is indicated, which must be a name.
+        let isAddress = (try? SocketAddress(ipAddress: host, port: port)) != nil
+        return try NIOSSLClientHandler(
+            context: try NIOSSLContext(configuration: tls), serverHostname: isAddress ? nil : host)
     }
 }
 

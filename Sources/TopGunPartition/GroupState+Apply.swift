@@ -255,6 +255,11 @@ extension GroupState {
         let place = partitions.states[partition].table.find(
             hash: incoming.hash, map: incoming.map, key: incoming.key)
         if place.isFound, let stored = partitions.states[partition].table.block(at: place.slot) {
+            // The line that says so was just read: the check costs nothing.
+            guard stored.keyHash == incoming.keyHash else {
+                noteBroken(partition, .key)
+                return .refused(.notReady)
+            }
             switch compareVersions(incoming, stored) {
             case .newer: break
             case .older:

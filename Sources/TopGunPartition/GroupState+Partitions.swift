@@ -12,28 +12,57 @@ extension GroupState {
     }
 
     /// Forgets all records of a partition and closes it: operations are answered `NOT_READY` while `load` fills it again.
+    ///
+    /// Its memory may be broken, so nothing that it says is believed: what is left in the group is counted anew, which
+    /// costs a walk over all of its records.
     package func drop(_ partition: PartitionID) {
         let state = partitions.states + partition.index
-        for slot in 0..<state.pointee.table.capacity {
-            guard let block = state.pointee.table.block(at: slot) else { continue }
-            let cell = maps.cells + Int(block.map)
-            cell.pointee.records -= 1
-            cell.pointee.bytes -= block.blockBytes
-            if !block.isTombstone { cell.pointee.liveRecords -= 1 }
-            if block.due != RecordBlock.notDue { expiry.scheduled -= 1 }
-            recordMemoryBytes -= block.blockBytes + RecordBlock.allocatorBytes
-            if Int(cell.pointee.leavesBuilt) > partition.index, let leaves = cell.pointee.leaves {
-                leaves.remove(block)
-                cell.pointee.leavesGeneration &+= 1
-            }
+        let table = state.pointee.table
+        let bases = Set((0..<table.capacity).compactMap { table.block(at: $0)?.base })
+        for map in 0..<maps.count {
+            let cell = maps.cells + map
+            guard Int(cell.pointee.leavesBuilt) > partition.index, let leaves = cell.pointee.leaves else { continue }
+            leaves.remove(partition, bases)
+            cell.pointee.leavesGeneration &+= 1
         }
-        recordMemoryBytes -= state.pointee.table.slotBytes
-        recordCount -= state.pointee.table.count
         state.pointee.table.removeAll()
         state.pointee.bytes = 0
         state.pointee.liveRecords = 0
         state.pointee.isOpen = false
         restamps.forget(partition: partition.index)
+        countAnew()
+    }
+
+    private func countAnew() {
+        for map in 0..<maps.count {
+            maps.cells[map].records = 0
+            maps.cells[map].liveRecords = 0
+            maps.cells[map].bytes = 0
+        }
+        (recordCount, recordMemoryBytes, expiry.scheduled) = (0, 0, 0)
+        for partition in 0..<PartitionID.count where partitions.states[partition].isHosted {
+            count(partitions.states + partition)
+        }
+    }
+
+    private func count(_ state: UnsafeMutablePointer<PartitionState>) {
+        let table = state.pointee.table
+        var touched: UInt64 = 0
+        defer { keepAlive(touched) }
+        for slot in 0..<table.capacity {
+            touched ^= table.touchAhead(of: slot)
+            // One that makes no sense is broken as well, and will be found to be.
+            guard let block = table.block(at: slot), block.hasFittingLengths, Int(block.map) < maps.count else {
+                continue
+            }
+            if block.due != RecordBlock.notDue { expiry.scheduled += 1 }
+            let cell = maps.cells + Int(block.map)
+            cell.pointee.records += 1
+            cell.pointee.liveRecords += block.isTombstone ? 0 : 1
+            cell.pointee.bytes += block.blockBytes
+        }
+        recordCount += table.count
+        recordMemoryBytes += state.pointee.bytes + table.count * RecordBlock.allocatorBytes + table.slotBytes
     }
 
     /// Takes operations again after `drop` and the loads.
@@ -48,6 +77,7 @@ extension GroupState {
 extension GroupState {
     /// Appends records of a partition to `sink` until about `bytesLimit` bytes are in this slice, and returns where to go
     /// on; `nil` when through. Never misses a record that is there from the first slice to the last; may repeat some.
+    /// A record that is broken is not appended: it ends the slices, and ``takeBroken()`` tells of it.
     ///
     /// Loading every slice gives back the records and the replaced stamps. A stamp whose record was overwritten since is
     /// written as a removal under the stamp that was assigned: it loses to the record that stands.
@@ -67,7 +97,13 @@ extension GroupState {
             while at.slot < table.capacity {
                 guard sink.count < end else { return at }
                 touched ^= table.touchAhead(of: at.slot)
-                if let block = table.block(at: at.slot) { append(block, to: sink) }
+                if let block = table.block(at: at.slot) {
+                    if let breakage = breakage(of: block, at: at.slot, in: partition.index) {
+                        noteBroken(partition.index, breakage)
+                        return nil
+                    }
+                    append(block, to: sink)
+                }
                 at.slot += 1
             }
             at.slot = .max

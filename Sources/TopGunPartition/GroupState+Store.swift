@@ -55,9 +55,14 @@ extension GroupState {
             cell.pointee.liveRecords &+= live
         }
         if Int(cell.pointee.leavesBuilt) > partition, let leaves = cell.pointee.leaves {
-            leaves.update(
+            let isInPlace = leaves.update(
                 block, mixed: mixedItem(incoming), oldMixed: oldMixed, oldBytes: storedBytes, place: oldPlace,
-                hasMoved: hasMoved, revision: cell.pointee.revision)
+                movedFrom: hasMoved ? stored.base : nil, revision: cell.pointee.revision)
+            if !isInPlace {
+                // The leaf still has the block that is gone.
+                noteBroken(partition, .leaf)
+                releaseLeaves(of: MapID(incoming.map))
+            }
         }
         return true
     }

@@ -53,6 +53,8 @@ package final class GroupState {
     /// Holds the tail or the key of one record while it is merged.
     let scratch = ByteSink(capacity: 512)
     var expiry = ExpiryQueue()
+    /// The first partition that showed to be broken since somebody asked.
+    var brokenPartition: (PartitionID, Breakage)?
     var subscriptions = Subscriptions()
 
     /// - Parameters:

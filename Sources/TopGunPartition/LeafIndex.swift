@@ -83,33 +83,59 @@ struct LeafIndex {
     }
 
     /// Notes that a record was written anew, in place or, if it has moved, into this block; before, its item was
-    /// `oldMixed`, its block `oldBytes` long, and it stood at `place`.
+    /// `oldMixed`, its block `oldBytes` long, and it stood at `place`. `false`, and the leaf is not to be trusted, if it
+    /// did not stand there.
     @inline(__always)
     func update(
-        _ block: RecordBlock, mixed: UInt32, oldMixed: UInt32, oldBytes: Int, place: Int, hasMoved: Bool,
+        _ block: RecordBlock, mixed: UInt32, oldMixed: UInt32, oldBytes: Int, place: Int,
+        movedFrom oldBase: UnsafeMutableRawPointer?,
         revision: UInt32
-    ) {
+    ) -> Bool {
         let leaf = leaf(of: block)
-        assert(place < Int(leaf.pointee.count))
         leaf.pointee.sum = leaf.pointee.sum &+ mixed &- oldMixed
         leaf.pointee.changed = revision
         block.leafItem = mixed
-        guard hasMoved else { return }
+        guard let oldBase else { return true }
+        guard place < Int(leaf.pointee.count), leaf.pointee.records![place] == oldBase else { return false }
         block.leafPlace = place
         leaf.pointee.bytes &+= block.blockBytes &- oldBytes
         leaf.pointee.records![place] = block.base
+        return true
     }
 
-    /// Takes out a record that is about to be freed; the last of the leaf takes its place.
-    func remove(_ block: RecordBlock) {
-        let leaf = leaf(of: block)
-        leaf.pointee.sum = leaf.pointee.sum &- block.leafItem
-        leaf.pointee.bytes &-= block.blockBytes
-        leaf.pointee.count &-= 1
-        let last = RecordBlock(leaf.pointee.records![Int(leaf.pointee.count)])
-        leaf.pointee.records![block.leafPlace] = last.base
-        last.leafPlace = block.leafPlace
+    /// Takes out the records of a partition, which are about to be freed and which nobody trusts: one goes if its address
+    /// is among `bases`, those that the table has, or if its key says where it belongs. What is left is summed up anew.
+    func remove(_ partition: PartitionID, _ bases: Set<UnsafeMutableRawPointer>) {
+        func goes(_ base: UnsafeMutableRawPointer) -> Bool {
+            bases.contains(base) || PartitionID(hash: RecordBlock(base).keyHash) == partition
+        }
+        for number in 0..<ModelLimits.merkleLeafCount {
+            guard let leaf = self[number], let records = leaf.pointee.records else { continue }
+            let count = Int(leaf.pointee.count)
+            guard (0..<count).contains(where: { goes(records[$0]) }) else { continue }
+            var (kept, sum, bytes): (Int, UInt32, Int) = (0, 0, 0)
+            for place in 0..<count where !goes(records[place]) {
+                let block = RecordBlock(records[place])
+                records[kept] = block.base
+                block.leafPlace = kept
+                sum = sum &+ block.leafItem
+                bytes &+= block.blockBytes
+                kept += 1
+            }
+            leaf.pointee.count = UInt32(truncatingIfNeeded: kept)
+            leaf.pointee.sum = sum
+            leaf.pointee.bytes = bytes
+        }
     }
+
+    #if DEBUG
+    /// Adds to the sum of a leaf; `false` if there was never a record near it.
+    func damage(_ leaf: Int) -> Bool {
+        guard let leaf = self[leaf] else { return false }
+        leaf.pointee.sum = leaf.pointee.sum &+ 1
+        return true
+    }
+    #endif
 
     private func grow(_ leaf: UnsafeMutablePointer<Leaf>) {
         let capacity = max(4, Int(leaf.pointee.capacity) + Int(leaf.pointee.capacity) / 4)
@@ -144,6 +170,11 @@ struct LeafIndex {
 
     /// The revision at which a leaf last changed; 0 if there was never a record in it.
     func changed(of leaf: Int) -> UInt32 { self[leaf].map { $0.pointee.changed } ?? 0 }
+
+    func sum(of leaf: Int) -> UInt32 { self[leaf].map { $0.pointee.sum } ?? 0 }
+
+    /// Memory of the blocks of a leaf.
+    func bytes(of leaf: Int) -> Int { self[leaf].map { $0.pointee.bytes } ?? 0 }
 
     func count(of leaf: Int) -> Int { self[leaf].map { Int($0.pointee.count) } ?? 0 }
 

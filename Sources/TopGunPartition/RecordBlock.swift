@@ -5,7 +5,7 @@ import TopGunModel
 /// ```
 ///  0 millis i64 | 8 counter u32 | 12 node index u32 | 16 key hash u32 | 20 map id u32
 /// 24 value length u32 | 28 block length u32 | 32 place in the leaf u32 | 36 mixed leaf item u32
-/// 40 key length u16 | 42 tail length u16 | 44 kind u8 | 45 flags u8
+/// 40 key length u16 | 42 tail length u16 | 44 kind u8 | 45 flags u8 | 46 seal of the lengths, kind and flags u16
 /// 48 key, [lifetime i64, due i64], tail, value
 /// ```
 ///
@@ -89,6 +89,25 @@ extension RecordBlock {
     }
 
     @inline(__always) var hasLifetime: Bool { flags & Self.hasLifetime != 0 }
+
+    /// Whether lengths, kind and flags are those that were written together.
+    var isSealed: Bool {
+        base.load(fromByteOffset: 46, as: UInt16.self)
+            == Self.seal(
+                value: valueBytes, block: blockBytes, key: keyBytes, tail: tailBytes, kind: kind, flags: flags)
+    }
+
+    /// A word that changes with any bit of what decides which bytes are read.
+    @inline(__always)
+    private static func seal(value: Int, block: Int, key: Int, tail: Int, kind: UInt8, flags: UInt8) -> UInt16 {
+        let lengths = UInt64(truncatingIfNeeded: value) | UInt64(truncatingIfNeeded: block) &<< 32
+        let rest =
+            UInt64(truncatingIfNeeded: key) | UInt64(truncatingIfNeeded: tail) &<< 16 | UInt64(kind) &<< 32
+            | UInt64(flags) &<< 40
+        let product = (lengths ^ 0x9e37_79b9_7f4a_7c15).multipliedFullWidth(by: rest ^ 0xc2b2_ae3d_27d4_eb4f)
+        let mixed = product.high ^ product.low
+        return UInt16(truncatingIfNeeded: mixed ^ mixed &>> 16 ^ mixed &>> 32 ^ mixed &>> 48)
+    }
     /// 0 where the record never expires.
     @inline(__always) var ttlMillis: Int64 {
         hasLifetime ? base.loadUnaligned(fromByteOffset: afterKey, as: Int64.self) : 0
@@ -120,7 +139,12 @@ extension RecordBlock {
         base.storeBytes(of: UInt16(truncatingIfNeeded: record.tail.count), toByteOffset: 42, as: UInt16.self)
         base.storeBytes(of: record.kind, toByteOffset: 44, as: UInt8.self)
         let lives = record.ttlMillis > 0
-        base.storeBytes(of: lives ? Self.hasLifetime : 0, toByteOffset: 45, as: UInt8.self)
+        let flags = lives ? Self.hasLifetime : 0
+        base.storeBytes(of: flags, toByteOffset: 45, as: UInt8.self)
+        let seal = Self.seal(
+            value: record.value.count, block: blockBytes, key: record.key.count, tail: record.tail.count,
+            kind: record.kind, flags: flags)
+        base.storeBytes(of: seal, toByteOffset: 46, as: UInt16.self)
         var offset = Self.headerBytes
         copy(record.key, to: &offset)
         if lives {

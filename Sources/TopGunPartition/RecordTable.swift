@@ -99,10 +99,10 @@ struct RecordTable {
     /// How many more bytes of slots the next insertion takes.
     var bytesOfNextInsertion: Int { (count &+ 1) &* 4 > capacity &* 3 ? (grownCapacity &- capacity) &* 8 : 0 }
 
-    /// Frees all blocks and the slots.
+    /// Frees all blocks and the slots. What is no address is left alone.
     mutating func removeAll() {
         guard let slots else { return }
-        for slot in 0..<capacity { Self.block(slots[slot])?.deallocate() }
+        for slot in 0..<capacity where isAddress(at: slot) { Self.block(slots[slot])?.deallocate() }
         slots.deallocate()
         self.slots = nil
         capacity = 0

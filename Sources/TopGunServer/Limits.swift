@@ -79,6 +79,10 @@ enum Limits {
     static let queriesPerSessionMax = 1_000
     /// Rows of a query without a limit; `hasMore` says that there are more.
     static let queryRowsMax = 10_000
+    /// How long a cursor of a query is good, and the longest sort key that one carries: behind a row with a longer one
+    /// there is no next page.
+    static let cursorMillisMax: Int64 = 600_000
+    static let cursorKeyBytesMax = 4_096
     /// Rows that a scan keeps beyond what it needs before it sorts and cuts.
     static let queryRowsSpare = 256
     /// Table entries that a scan visits in one turn of a loop.
@@ -109,8 +113,7 @@ enum Limits {
     static let pullsPerSessionMax = 4_096
     /// How long after a client gave what it was asked for it is sent the root that came of it.
     static let rootAfterPushMillis: Int64 = 1_000
-    /// Questions of one loop's connections that are not answered yet, such as those that wait for a partition to be
-    /// rebuilt; beyond it connections are not read any more.
+    /// Questions of one loop's connections that are not answered yet; beyond it connections are not read any more.
     static let questionsOutMax = 10_000
 
     // MARK: Slow readers
@@ -141,6 +144,19 @@ enum Limits {
     static let rebuildRetryMillisMax: Int64 = 60_000
     /// Bytes of one slice of a checkpoint; between slices the loop serves clients.
     static let checkpointSliceBytes = 128 * 1_024
+    /// Table slots and leaf entries that one loop checks each time the supervisor looks: well below a thousandth of the
+    /// loop's time, and a round over a million records in some ten minutes.
+    static let checkVisitsPerTurn = 4_096
+    /// How often one partition whose memory broke is rebuilt within that time; then it stays out.
+    static let repairsMax = 3
+    static let repairWindowMillis: Int64 = 600_000
+    /// How long a question about a whole map waits for a partition that is being rebuilt, and how many wait on one loop;
+    /// then they are refused, with `NOT_READY` and with `BUSY`.
+    static let wholePatienceMillis: Int64 = 4_000
+    static let waitersMax = 1_000
+    /// How soon after such a refusal the server asks again on the client's behalf: a live query then gets its rows after
+    /// all, a map its root.
+    static let wholeRetryMillis: Int64 = 5_000
 }
 
 // MARK: - The edge
@@ -208,6 +224,8 @@ extension Limits {
     static let operationRateMax = 100_000_000
     static let drainSecondsMax = 3_600
     static let leewaySecondsMax = 3_600
+    /// A longer URL, of a setting or of a request, is none.
+    static let urlBytesMax = 512
 
     // MARK: Process
 

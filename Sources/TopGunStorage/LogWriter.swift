@@ -26,6 +26,9 @@ final class LogWriter: @unchecked Sendable {
     private var clockBound: Int64
     private var durable: LogPosition
     private var nextSequence: UInt64
+    /// Where the log begins, while the directory does not say so; and whether that was tried to be noted.
+    private var beginning: LogPosition?
+    private var isBeginningTried = false
 
     private var waiting: [AppendedGroup] = []
     private var waitingIndex = 0
@@ -63,18 +66,32 @@ final class LogWriter: @unchecked Sendable {
         chain = recovered.chain
         clockBound = recovered.clockBound
         nextSequence = recovered.nextSequence
+        beginning = identity.logStart == .zero ? recovered.segments.first?.start ?? recovered.end : nil
     }
 
     /// Takes the first segment, if the disk has room for one.
     func start() throws(StorageError) {
         defer { noteRoom() }
-        guard try takeSegment() else { return }
-        guard identity.logStart == .zero else { return }
-        let start = end
+        _ = try takeSegment()
+    }
+
+    /// Notes in the directory where the log begins, so that a log that is gone is missed. Where the disk has no room for
+    /// that it is tried until there is: a start on a full disk should not fail.
+    private func recordBeginning() throws(StorageError) {
+        guard let beginning else { return }
         do throws(StorageError) {
-            try directory.update { $0.logStart = start }
-        } catch  where error.code == .noSpace {
-            // Then the log begins with its first segment, until one is let go: a start on a full disk should not fail.
+            // The segment thread moves it when it lets segments go.
+            try directory.update { if $0.logStart == .zero { $0.logStart = beginning } }
+            self.beginning = nil
+        } catch  where error.isPassing {
+            thread.schedule(afterMillis: Limits.fullDiskRetryMillis) { [self] in
+                guard progress.isRunning else { return }
+                do throws(StorageError) {
+                    try recordBeginning()
+                } catch {
+                    fail(error)
+                }
+            }
         }
     }
 
@@ -255,6 +272,10 @@ final class LogWriter: @unchecked Sendable {
         bufferOffset = 0
         nextSequence = next.sequence + 1
         segments.prepare(nextSequence)
+        if !isBeginningTried {
+            isBeginningTried = true
+            try recordBeginning()
+        }
         return true
     }
 

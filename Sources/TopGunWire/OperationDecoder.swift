@@ -113,6 +113,10 @@ private struct FrameWalk {
     private mutating func fillBatch(_ operations: inout [OperationView]) throws(WireError) {
         var concern: WriteConcern?
         var timeoutMillis: Int64?
+        // A batch-level word that nobody knows refuses the operations that it would hold for, one by one: an official
+        // client would send a frame that is refused as a whole again for ever.
+        var isConcernBad = false
+        var isTimeoutBad = false
         var hasOperations = false
         let count = try reader.mapCount()
         for _ in 0..<count {
@@ -122,26 +126,26 @@ private struct FrameWalk {
                 try fillOperations(&operations)
                 hasOperations = true
             case .writeConcern:
-                concern = nil
+                (concern, isConcernBad) = (nil, false)
                 guard !reader.tryReadNil() else { continue }
-                guard let word = try reader.tryString(), let known = WriteConcern(FieldName(word)) else {
-                    throw WireError(.badField, field: "writeConcern")
-                }
-                concern = known
+                concern = try reader.tryString().flatMap { WriteConcern(FieldName($0)) }
+                isConcernBad = concern == nil
             case .timeout:
-                timeoutMillis = nil
+                (timeoutMillis, isTimeoutBad) = (nil, false)
                 guard !reader.tryReadNil() else { continue }
-                guard let millis = try reader.tryInteger(), millis >= 0 else {
-                    throw WireError(.badField, field: "timeout")
-                }
-                timeoutMillis = millis
+                timeoutMillis = try reader.tryInteger().flatMap { $0 >= 0 ? $0 : nil }
+                isTimeoutBad = timeoutMillis == nil
             default: try reader.skipAny()
             }
         }
         guard hasOperations else { throw WireError(.missingField, field: "ops") }
-        guard concern != nil || timeoutMillis != nil else { return }
+        guard concern != nil || timeoutMillis != nil || isConcernBad || isTimeoutBad else { return }
         if timeoutMillis != nil { hasTimeouts = true }
         for index in first..<operations.count {
+            let isBad =
+                isConcernBad && operations[index].concern == nil
+                || isTimeoutBad && operations[index].timeoutMillis == nil
+            if isBad, operations[index].refusal == nil { operations[index].refusal = .badRequest }
             if operations[index].concern == nil { operations[index].concern = concern }
             if operations[index].timeoutMillis == nil { operations[index].timeoutMillis = timeoutMillis }
         }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import TopGun
 import TopGunEnvironment
 
@@ -10,7 +11,7 @@ import Glibc
 
 struct Status: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Says whether the server answers, to whom, and how fast.")
+        abstract: "Says whether the server answers, to whom, how fast, and how it is.")
 
     @OptionGroup var options: GlobalOptions
 
@@ -22,18 +23,42 @@ struct Status: AsyncParsableCommand {
         session.arrived()
         let micros = (clock.monotonicNanos() - started) / 1000
         let info = session.client.info
+        let node = await NodeStatus.fetch(session.settings.server)
         if options.json {
             print(
                 JSONValue.object([
                     "server": .text(session.settings.server), "state": .text("live"),
                     "cluster": info.clusterID.map { .text($0) } ?? .null,
                     "user": info.userID.map { .text($0) } ?? .null, "connectMicros": .integer(micros),
+                    "node": node.map { .text($0.detail) } ?? .null,
+                    "partitionsNotOpen": node.map { .integer(Int64($0.partitionsNotOpen.count)) } ?? .null,
+                    "partitionsLost": node.map { .integer(Int64($0.partitionsLost.count)) } ?? .null,
                 ]).json)
         } else {
             print("server   \(session.settings.server)")
             print("state    live after \(Double(micros / 100) / 10) ms")
             print("cluster  \(info.clusterID ?? "unknown")")
             print("user     \(info.userID ?? "anonymous")")
+            print("node     \(node?.detail ?? "does not say how it is")")
+        }
+    }
+}
+
+/// What a node says about itself on its page `/api/status`; a server of another kind may have none.
+private struct NodeStatus: Decodable {
+    var detail: String
+    var partitionsNotOpen: [Int]
+    var partitionsLost: [Int]
+
+    static func fetch(_ server: String) async -> NodeStatus? {
+        guard let address = WebSocketClientAddress(server) else { return nil }
+        let spawner = LiveSpawner(loops: 1)
+        do {
+            let page = try await HTTPPage.get("/api/status", from: address, on: spawner.eventLoops[0])
+            return try JSONDecoder().decode(NodeStatus.self, from: Data(page.body))
+        } catch {
+            // The server itself has answered: it is only not known how it is.
+            return nil
         }
     }
 }

@@ -9,6 +9,12 @@ struct Flags: ParsableArguments {
     @Option(help: ArgumentHelp("Where clients and probes connect. (default: 127.0.0.1:8080)", valueName: "host:port"))
     var listen: String?
 
+    @Option(
+        name: .customLong("advertised-url"),
+        help: ArgumentHelp(
+            "What clients of a cluster dial, to the letter. (default: what each dialed)", valueName: "url"))
+    var advertisedURL: String?
+
     @Option(help: ArgumentHelp("Log and checkpoints. (default: topgun-data)", valueName: "dir"))
     var dataDir: String?
 
@@ -53,7 +59,7 @@ struct Flags: ParsableArguments {
     @Option(help: ArgumentHelp("More connections wait. (default: 15000)", valueName: "n"))
     var maxConnections: String?
 
-    @Option(help: ArgumentHelp("Largest message of a client. (default: 2097152)", valueName: "bytes"))
+    @Option(help: ArgumentHelp("Largest message of a client. (default: 16777216)", valueName: "bytes"))
     var maxMessageBytes: String?
 
     @Option(help: ArgumentHelp("What one connection may send each second. (default: 1000000)", valueName: "n"))
@@ -80,7 +86,8 @@ struct Flags: ParsableArguments {
 
     var settings: [Setting: String] {
         let texts: [Setting: String?] = [
-            .listen: listen, .dataDir: dataDir, .nodeID: nodeID, .jwtSecretFile: jwtSecretFile, .jwtIssuer: jwtIssuer,
+            .listen: listen, .advertisedURL: advertisedURL, .dataDir: dataDir, .nodeID: nodeID,
+            .jwtSecretFile: jwtSecretFile, .jwtIssuer: jwtIssuer,
             .jwtAudience: jwtAudience, .jwtLeewaySeconds: jwtLeewaySeconds, .noAuth: noAuth ? "true" : nil,
             .defaultAccess: defaultAccess, .allowedOrigins: allowedOrigins, .logLevel: logLevel,
             .eventLoops: eventLoops, .maxConnections: maxConnections, .maxMessageBytes: maxMessageBytes,

@@ -1,5 +1,6 @@
 import Testing
 import TopGunModel
+import TopGunPartition
 import TopGunSimulation
 import TopGunWire
 
@@ -45,6 +46,15 @@ import TopGunWire
         }
         #expect(DeviceRecords.value(digest).withUnsafeBytes { DeviceRecords.holds($0, digest) })
         #expect(![UInt8](DeviceRecords.value(digest).dropLast()).withUnsafeBytes { DeviceRecords.holds($0, digest) })
+    }
+}
+
+extension Gateway {
+    /// Devices whose credentials lie on its loop.
+    fileprivate var keptDevices: Int {
+        let state = door.value.group.state
+        guard let map = state.existingMap(DeviceRecords.map, in: ByteString([])) else { return 0 }
+        return state.summary(of: map).records
     }
 }
 
@@ -149,6 +159,52 @@ import TopGunWire
         let client = server.connect()
         server.run(millis: 1_000)
         #expect(client.received() == [.authenticationRequired])
+    }
+
+    /// What a client may send more than once before its first greeting is answered.
+    private static let greetingsInARow: [[ClientMessage]] = [
+        [.deviceHello(DeviceHello()), .deviceHello(DeviceHello())],
+        [.deviceHello(DeviceHello()), .authenticate(Authentication(token: "any"))],
+        [.authenticate(Authentication(token: "any")), .deviceHello(DeviceHello()), .deviceHello(DeviceHello())],
+        [.deviceHello(DeviceHello(deviceToken: "none")), .authenticate(Authentication(token: "any"))],
+    ]
+
+    @Test(arguments: greetingsInARow.indices, [0, 100, 400])
+    func `a connection is one device however often it greets`(_ index: Int, _ hangingMillis: Int64) throws {
+        let server = SimulatedServer(loops: 2)
+        server.start()
+        server.setDiskHanging(true)
+        let client = server.connect(hello: nil)
+        for message in Self.greetingsInARow[index] {
+            client.send(message)
+            server.run(millis: hangingMillis)
+        }
+        server.setDiskHanging(false)
+        server.settle()
+        let answers = greetings(of: client)
+        let hellos = Self.greetingsInARow[index].count { if case .deviceHello = $0 { true } else { false } }
+        #expect(
+            answers.count == Self.greetingsInARow[index].count - max(0, hellos - 1), "a second DEVICE_HELLO is ignored")
+        #expect(Set(answers.compactMap(\.deviceID)).count <= 1)
+        #expect(answers.count { $0.deviceToken != nil } <= 1, "the secret is told once")
+        if hangingMillis * Int64(Self.greetingsInARow[index].count) < Limits.devicePatienceMillis {
+            #expect(answers.allSatisfy { $0.deviceID != nil })
+            #expect(answers.first?.deviceToken != nil)
+        }
+        #expect(kept(server) == 1)
+    }
+
+    private func kept(_ server: SimulatedServer) -> Int {
+        let count = Shared(0)
+        for loop in 0..<server.loops {
+            guard let gateway = server.node?.owners[loop] as? Gateway else { continue }
+            server.spawn {
+                let devices = await gateway.keptDevices
+                count.with { $0 += devices }
+            }
+        }
+        server.settle()
+        return count.with { $0 }
     }
 
     @Test func `two tabs with one credential both live`() throws {

@@ -87,6 +87,28 @@ import Testing
         #expect(await Self.refusal([:], ["TOPGUN_SERVER": "ws://x", "TOPGUN_TOKEN": "x"]) == nil)
     }
 
+    @Test func `the advertised URL is what clients dial, or the start stops`() async throws {
+        for url in [
+            "ws://localhost", "ws://127.0.0.1:8080/ws", "wss://grid.example.com/", "wss://[::1]:443/ws",
+            "ws://[::1]/ws",
+        ] {
+            #expect(try await Self.configuration([.advertisedURL: url]).advertisedURL == url)
+            #expect(try await Self.configuration([:], ["TOPGUN_ADVERTISED_URL": url]).advertisedURL == url)
+        }
+        let file = #"{"advertised-url": "wss://grid.example.com/ws"}"#
+        #expect(try await Self.configuration(file: file).advertisedURL == "wss://grid.example.com/ws")
+        #expect(try await Self.configuration().advertisedURL == nil)
+        for url in [
+            "", "grid.example.com", "http://grid.example.com", "ws://", "ws:///ws", "ws://a b", "ws://a:0",
+            "ws://a:99999",
+            "ws://a:b/", "ws://user@host/", "ws://host/#x", "ws://::1/", "ws://a:/", "ws://é/",
+            "ws://" + String(repeating: "a", count: 600),
+        ] where !url.isEmpty {
+            let refusal = await Self.refusal([.advertisedURL: url])
+            #expect(refusal?.hasPrefix("--advertised-url must be the URL that clients dial") == true, "\(url)")
+        }
+    }
+
     @Test func `O01 settings that contradict each other stop it`() async {
         let secret = [Setting.jwtSecretFile: "/secret"]
         let cases: [([Setting: String], [String: String])] = [

@@ -121,18 +121,21 @@ import TopGunEnvironment
             let (health, page) = try await get("/health")
             #expect(health == "HTTP/1.1 200 OK")
             for part in [
-                #""state":"ready""#, #""connections":0"#, #""in_flight":3"#, #""partitions_not_open":[17]"#,
-                #""uptime_secs":"#,
+                #""state":"ready""#, #""connections":0"#, #""in_flight":3"#, #""partitions_not_open":[17,18]"#,
+                #""partitions_lost":[18]"#, #""uptime_secs":"#,
             ] {
                 #expect(page.contains(part))
             }
             let (_, status) = try await get("/api/status")
-            #expect(status.contains(#""mode":"normal""#))
+            for part in [#""mode":"normal""#, #""detail":"echoing""#, #""partitionsLost":[18]"#] {
+                #expect(status.contains(part))
+            }
             let (_, auth) = try await get("/api/auth/status")
             #expect(auth == #"{"authRequired":false}"#)
             let (metrics, text) = try await get("/metrics")
             #expect(metrics == "HTTP/1.1 200 OK")
             #expect(text.contains("# TYPE topgun_records gauge\ntopgun_records 42\n"))
+            #expect(text.contains("\ntopgun_partitions_closed 2\n") && text.contains("\ntopgun_partitions_lost 1\n"))
             #expect(text.contains("topgun_state{state=\"ready\"} 1\n"))
             #expect(text.contains("# TYPE topgun_connections_opened_total counter\n"))
             let (root, _) = try await get("/")

@@ -98,7 +98,7 @@ struct EchoNode: ServingNode {
 
     func health() async -> NodeHealth {
         NodeHealth(
-            state: .ready, detail: "echoing", operationsInFlight: 3, closedPartitions: [17],
+            state: .ready, detail: "echoing", operationsInFlight: 3, closedPartitions: [17, 18], lostPartitions: [18],
             gauges: [Gauge(name: "topgun_records", help: "Records.", value: 42)])
     }
 

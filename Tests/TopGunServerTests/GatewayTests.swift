@@ -162,6 +162,86 @@ import TopGunWire
         #expect(acknowledgement?.results?.map(\.isSuccess) == [false, true])
     }
 
+    /// A batch with good writes at both ends, and between them what nobody takes.
+    private func mixedBatch(hasUnknownConcern: Bool = false) -> [UInt8] {
+        func nested(_ id: UInt64, _ depth: Int) -> ClientOperation {
+            ClientOperation(
+                id: id, mapName: "todos", key: ByteString("deep-\(id)"),
+                change: .put(
+                    LWWRecord(
+                        value: Payload([UInt8](repeating: 0x91, count: depth) + [0x01]),
+                        timestamp: Timestamp(millis: 5, counter: 0, node: "n1"))))
+        }
+        let sink = ByteSink()
+        Make.batch(
+            Make.put(1, "a", 1), Make.put(2, "nul\u{0}", 2), nested(3, ModelLimits.valueDepthMax + 1), nested(4, 300),
+            Make.put(5, "soon", 5, concern: .memory), Make.put(6, "z", 6),
+            concern: hasUnknownConcern ? .persisted : nil
+        ).encode(into: sink)
+        // Words of the same length that nobody knows.
+        return replaced("PERSISTED", "SOMETIMES", in: replaced("MEMORY", "SOONER", in: Array(sink.bytes)))
+    }
+
+    private func replaced(_ word: String, _ other: String, in bytes: [UInt8]) -> [UInt8] {
+        var bytes = bytes
+        let (word, other) = (Array(word.utf8), Array(other.utf8))
+        for start in 0...(bytes.count - word.count) where bytes[start...].starts(with: word) {
+            bytes.replaceSubrange(start..<start + word.count, with: other)
+        }
+        return bytes
+    }
+
+    @Test(arguments: [1, 3])
+    func `an official client survives the refusal of what it may not write, one by one`(_ loops: Int) {
+        let server = server(loops: loops)
+        let writer = server.connect()
+        _ = writer.received()
+        for round in 0..<2 {
+            writer.send(frames: [mixedBatch()])
+            server.run(millis: 100)
+            let messages = writer.received()
+            let rejected = messages.compactMap { message -> [Int64]? in
+                if case .operationRejected(let id, _, let code) = message { return [Int64(id), code ?? 0] }
+                return nil
+            }
+            #expect(
+                rejected.sorted { $0[0] < $1[0] } == [[2, 400], [3, 413], [4, 413], [5, 400]], "round \(round)")
+            let told = acknowledgements(messages)
+            #expect(told.last?.lastID == 6, "everything is decided, so nothing is sent again")
+            let results = told.flatMap { $0.results ?? [] }.sorted { $0.id < $1.id }
+            #expect(results.filter { !$0.isSuccess }.map(\.id) == [2, 3, 4, 5])
+            #expect(results.filter { !$0.isSuccess }.allSatisfy { $0.level == .fireAndForget && $0.error != nil })
+        }
+        #expect(writer.connection.closeCode == nil)
+
+        let other = server.connect(hello: .hello([.results]))
+        _ = other.received()
+        other.send(frames: [mixedBatch(hasUnknownConcern: true)])
+        server.run(millis: 100)
+        let results = acknowledgements(other.received()).flatMap { $0.results ?? [] }.sorted { $0.id < $1.id }
+        #expect(
+            results.map(\.refusal) == [.badRequest, .badRequest, .tooLarge, .tooLarge, .badRequest, .badRequest])
+        #expect(results.allSatisfy { !$0.isSuccess })
+    }
+
+    @Test func `a frame of two megabytes is taken, and of a value of that length only its own write is refused`() {
+        let server = server()
+        let writer = server.connect()
+        _ = writer.received()
+        let megabyte = 1 << 20
+        writer.send(
+            Make.batch(
+                Make.blob(1, "a", bytes: megabyte - 100, millis: 1),
+                Make.blob(2, "b", bytes: megabyte - 100, millis: 1),
+                Make.blob(3, "c", bytes: 2 * megabyte, millis: 1), Make.put(4, "d", 4)))
+        server.run(millis: 100)
+        let messages = writer.received()
+        #expect(messages.contains { if case .operationRejected(3, _, 413) = $0 { true } else { false } })
+        #expect(acknowledgements(messages).last?.lastID == 4)
+        #expect(acknowledgements(messages).flatMap { $0.results ?? [] }.filter { !$0.isSuccess }.map(\.id) == [3])
+        #expect(writer.connection.closeCode == nil)
+    }
+
     @Test func `OR-Map operations are kept by the client and block no other`() {
         let server = server()
         let writer = server.connect()

@@ -98,9 +98,17 @@ import TopGunWire
         server.setDiskHanging(true)
         writer.send(.operations(OperationBatch(operations: (UInt64(1)...30).map { Make.put($0, "k\($0)", 1) })))
         server.run(millis: Limits.concernTimeoutMillis + 1_000)
-        let told = results(writer.received())
+        let acknowledged = acknowledgements(writer.received())
+        let told = acknowledged.flatMap { $0.results ?? [] }
         #expect(Set(told.map(\.id)) == Set(1...30))
-        #expect(told.allSatisfy { $0.isNotYet && $0.level <= .memory })
+        #expect(told.allSatisfy { $0.isNotYet })
+        #expect(acknowledged.map(\.level) == [.fireAndForget], "the frame has come no further than its last operation")
+        for result in told {
+            let key = "k\(result.id)"
+            let isHere = PartitionPlacement.loop(of: PartitionID(hash: KeyHash.of(ByteString(key))), loops: 3) == 0
+            #expect(result.level == (isHere ? .memory : .fireAndForget), "\(result)")
+            #expect(result.error?.hasPrefix(isHere ? "merged, " : "received, ") == true, "\(result)")
+        }
         server.setDiskHanging(false)
         server.settle()
         let done = results(writer.received())
@@ -127,6 +135,46 @@ import TopGunWire
             writer.send(.ping(timestamp: 1))
         }
         #expect(told == [[], [1], [4], [], [2], [], [3]])
+    }
+
+    @Test func `an operation that was refused, or that nobody has looked at, is not said to stand`() {
+        let server = server(loops: 3)
+        let writer = server.connect(hello: .hello([.results, .clock]))
+        _ = writer.received()
+        server.setDiskHanging(true)
+        // So that something is in the way of what comes next, on every loop.
+        writer.send(.operations(OperationBatch(operations: (UInt64(101)...130).map { Make.put($0, "k\($0)", 1) })))
+        server.settle()
+        let ahead = server.clock.wallMillis() + 10 * 365 * 86_400_000
+        // Every stamp is ahead, so every one of these is going to be refused by its partition.
+        writer.send(
+            .operations(
+                OperationBatch(operations: (UInt64(1)...30).map { Make.put($0, "k\($0)", 1, millis: ahead) })))
+        server.run(millis: Limits.concernTimeoutMillis + 1_000)
+        let told = results(writer.received()).filter { $0.id <= 30 }
+        #expect(told.count > 5 && told.allSatisfy { $0.isNotYet && $0.level == .fireAndForget })
+        server.setDiskHanging(false)
+        server.settle()
+        let done = results(writer.received()).filter { $0.id <= 30 }
+        #expect(Set(done.map(\.id)) == Set(1...30))
+        #expect(done.allSatisfy { $0.refusal == .clockAhead })
+    }
+
+    @Test func `a time limit counts for the frame it came with and for no other`() {
+        let server = server()
+        let writer = server.connect(hello: .hello([.results]))
+        _ = writer.received()
+        server.setDiskHanging(true)
+        // The same operation twice in one read: the second asks for MEMORY, gets it at once, and gates nothing.
+        var again = Make.put(1, "a", 1, concern: .memory)
+        again.timeoutMillis = 300
+        writer.send(Make.batch(Make.put(1, "a", 1)), Make.batch(again))
+        server.settle()
+        #expect(results(writer.received()).map(\.level) == [.memory])
+        server.run(millis: 2_000)
+        #expect(writer.received() == [])
+        server.run(millis: Limits.concernTimeoutMillis)
+        #expect(results(writer.received()).map(\.isNotYet) == [true])
     }
 
     @Test func `an official client is told nothing that it would take for a refusal`() {

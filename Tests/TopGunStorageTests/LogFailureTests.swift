@@ -70,6 +70,37 @@ import TopGunSimulation
         #expect(rig.log?.state == .open)
     }
 
+    @Test func `D01: a first start on a full disk notes where the log begins as soon as there is room`() throws {
+        var starts = 0
+        for capacity in stride(from: Int64(500), to: 16_000, by: 250) {
+            let rig = LogRig(seed: 3, segmentBytes: 4096)
+            rig.disk.faults.capacityBytes = capacity
+            do {
+                try rig.start()
+            } catch let error as StorageError {
+                #expect(error.code == .noSpace, "capacity \(capacity): \(error)")
+                continue
+            }
+            starts += 1
+            rig.append(3)
+            rig.scheduler.run(forMillis: 1000)
+            rig.disk.faults.capacityBytes = nil
+            #expect(rig.run(untilDurable: 1), "capacity \(capacity)")
+            rig.scheduler.run(forMillis: 1000)
+            #expect(rig.directory?.identity.logStart == .beginning, "capacity \(capacity)")
+            #expect(rig.failures.all.isEmpty)
+
+            // A log that is gone is missed from then on.
+            rig.cutPower()
+            for path in rig.disk.paths where path.contains("/segment-") {
+                try rig.disk.remove(path)
+            }
+            try rig.disk.syncDirectory("/data/log-0")
+            #expect(throws: StorageError.self, "capacity \(capacity)") { try rig.start() }
+        }
+        #expect(starts > 10)
+    }
+
     @Test func `D01: the log says full while a whole segment is still free`() throws {
         let rig = LogRig(seed: 3, segmentBytes: 4096)
         rig.disk.faults.capacityBytes = 1024 + 4096 * 3

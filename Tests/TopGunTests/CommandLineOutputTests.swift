@@ -64,12 +64,17 @@ import Testing
         let server = try TestServer(folder.path("data"))
         let plain = try await Programs.topgun(["status", "--server", server.address])
         #expect(plain.code == 0)
-        #expect(plain.lines.map { $0.prefix(9) } == ["server   ", "state    ", "cluster  ", "user     "])
-        #expect(plain.lines.last == "user     anonymous")
+        #expect(plain.lines.map { $0.prefix(9) } == ["server   ", "state    ", "cluster  ", "user     ", "node     "])
+        #expect(plain.lines.suffix(2) == ["user     anonymous", "node     serving"])
         let json = try await Programs.topgun(["status", "--server", server.address, "--json"])
         let told = try #require(
             try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: Any])
-        #expect(Swift.Set(told.keys) == ["server", "state", "cluster", "user", "connectMicros"])
+        #expect(
+            Swift.Set(told.keys) == [
+                "server", "state", "cluster", "user", "connectMicros", "node", "partitionsNotOpen", "partitionsLost",
+            ])
+        #expect(told["node"] as? String == "serving")
+        #expect(told["partitionsNotOpen"] as? Int == 0 && told["partitionsLost"] as? Int == 0)
         #expect(told["state"] as? String == "live")
         #expect(plain.output.contains(try #require(told["cluster"] as? String)))
         #expect((told["connectMicros"] as? Int).map { $0 > 0 } == true)

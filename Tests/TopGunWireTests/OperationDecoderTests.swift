@@ -56,6 +56,29 @@ struct OperationDecoderTests {
         #expect(views.map { $0.timeoutMillis } == [70, 70])
     }
 
+    @Test(arguments: [
+        #""writeConcern": "SOON""#, #""writeConcern": 7"#, #""writeConcern": {"a": []}"#, #""timeout": -1"#,
+        #""timeout": "x""#, #""timeout": 0.5"#, #""writeConcern": "SOON", "timeout": -1"#,
+    ])
+    func `a batch-level term that nobody knows refuses the operations that it holds for, and no others`(
+        _ terms: String
+    ) throws {
+        let own = #", "writeConcern": "MEMORY", "timeout": 5"#
+        for order in [
+            #""ops": [\#(put("a")), \#(put("b", own))], \#(terms)"#,
+            #"\#(terms), "ops": [\#(put("a")), \#(put("b", own))]"#,
+        ] {
+            let views = try #require(
+                try operations(JSON(#"{"type": "OP_BATCH", "payload": {\#(order)}}"#).messagePack()))
+            #expect(views.map { $0.refusal } == [.badRequest, nil], "\(order)")
+            #expect(views.map { $0.concern } == [nil, .memory])
+        }
+        let mended = #"\#(terms), "writeConcern": null, "timeout": null, "ops": [\#(put("a"))]"#
+        let views = try #require(
+            try operations(JSON(#"{"type": "OP_BATCH", "payload": {\#(mended)}}"#).messagePack()))
+        #expect(views.map { $0.refusal } == [nil], "of duplicate fields the last one counts")
+    }
+
     @Test func `an operation names its own terms`() throws {
         let more =
             #", "writeConcern": "MEMORY", "timeout": 9, "fencingToken": 12, "id": null, "timeouts": 1, "timestamq": 2"#

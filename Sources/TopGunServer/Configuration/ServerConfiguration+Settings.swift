@@ -11,6 +11,11 @@ extension ServerConfiguration {
         } else {
             try takeAddress(environment)
         }
+        advertisedURL = try sources.text(.advertisedURL)
+        if let advertisedURL, !Self.isSocketURL(advertisedURL) {
+            throw Self.refusal(
+                .advertisedURL, sources, "must be the URL that clients dial, such as wss://grid.example.com/ws")
+        }
         dataDirectory = try sources.text(.dataDir) ?? dataDirectory
         if dataDirectory.isEmpty { throw Self.refusal(.dataDir, sources, "must name a directory") }
         nodeID = try sources.text(.nodeID)
@@ -160,6 +165,20 @@ extension ServerConfiguration {
                 default: false
                 }
             }
+    }
+
+    /// `ws://` or `wss://`, a host, maybe a port and a path.
+    private static func isSocketURL(_ text: String) -> Bool {
+        guard let scheme = ["ws://", "wss://"].first(where: { text.hasPrefix($0) }),
+            text.utf8.count <= Limits.urlBytesMax,
+            text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "#") && $0 != UInt8(ascii: "@") })
+        else { return false }
+        let place = text.dropFirst(scheme.count).prefix { $0 != "/" && $0 != "?" }
+        guard let colon = place.lastIndex(of: ":"), !place.hasSuffix("]") else { return !place.isEmpty }
+        let host = place[..<colon]
+        let isBracketed = host.hasPrefix("[") && host.hasSuffix("]") && host.count > 2
+        guard isBracketed || !host.isEmpty && !host.contains(":") else { return false }
+        return UInt16(place[place.index(after: colon)...]).map { $0 > 0 } ?? false
     }
 
     private static func isOrigin(_ text: String) -> Bool {

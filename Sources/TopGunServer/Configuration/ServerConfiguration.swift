@@ -19,6 +19,8 @@ package struct ServerConfiguration: Sendable {
     /// Where clients and probes connect. Port 0 lets the system choose.
     package var host = "127.0.0.1"
     package var port = 8080
+    /// What clients are told to dial, to the letter as they dial it; `nil` tells each what it dialed itself.
+    package var advertisedURL: String?
     /// `nil` serves `ws://` and `http://`.
     package var tls: TLSFiles?
     package var authentication = Authentication.none

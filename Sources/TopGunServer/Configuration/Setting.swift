@@ -1,6 +1,7 @@
 /// Every word that configures a node, in flags (`--data-dir`), environment (`TOPGUN_DATA_DIR`) and file (`"data-dir"`).
 package enum Setting: String, CaseIterable, Sendable {
     case listen
+    case advertisedURL = "advertised-url"
     case dataDir = "data-dir"
     case nodeID = "node-id"
     case jwtSecretFile = "jwt-secret-file"
@@ -47,8 +48,9 @@ package enum Setting: String, CaseIterable, Sendable {
             .number
         case .noAuth: .yesOrNo
         case .allowedOrigins: .list
-        case .listen, .dataDir, .nodeID, .jwtSecretFile, .jwtIssuer, .jwtAudience, .defaultAccess, .logLevel,
-            .clusterListen, .failureDomain, .role, .etcd, .replicationFactor, .peers, .postgres, .jwksFile, .tlsCert,
+        case .listen, .advertisedURL, .dataDir, .nodeID, .jwtSecretFile, .jwtIssuer, .jwtAudience, .defaultAccess,
+            .logLevel, .clusterListen, .failureDomain, .role, .etcd, .replicationFactor, .peers, .postgres, .jwksFile,
+            .tlsCert,
             .tlsKey, .peerCA, .peerCert, .peerKey:
             .text
         }
@@ -61,10 +63,9 @@ package enum Setting: String, CaseIterable, Sendable {
             "clusters: it runs one node, on its own"
         case .postgres: "PostgreSQL: its data is in --data-dir"
         case .jwksFile: "key sets: give it one key with --jwt-secret-file"
-        case .listen, .dataDir, .nodeID, .jwtSecretFile, .jwtIssuer, .jwtAudience, .jwtLeewaySeconds, .noAuth,
-            .tlsCert, .tlsKey, .defaultAccess, .allowedOrigins, .logLevel, .eventLoops, .maxConnections,
-            .maxMessageBytes,
-            .operationsPerSecond, .operationsBurst, .drainSeconds:
+        case .listen, .advertisedURL, .dataDir, .nodeID, .jwtSecretFile, .jwtIssuer, .jwtAudience, .jwtLeewaySeconds,
+            .noAuth, .tlsCert, .tlsKey, .defaultAccess, .allowedOrigins, .logLevel, .eventLoops, .maxConnections,
+            .maxMessageBytes, .operationsPerSecond, .operationsBurst, .drainSeconds:
             nil
         }
     }

@@ -12,15 +12,18 @@ import TopGunWire
 
 extension GatewayCore {
     /// Answers the frame whose operations are in ``answers``: a frame of this loop at once and as a whole, a split one
-    /// first when all outcomes are known and then when all are on disk.
-    func acknowledge(_ shell: SessionShell, _ phase: AcknowledgementPhase = .whole) {
+    /// first when all outcomes are known and then when all are on disk. Returns where in the open batch of the gate the
+    /// acknowledgement waits; `nil` if none does.
+    @discardableResult
+    func acknowledge(_ shell: SessionShell, _ phase: AcknowledgementPhase = .whole) -> Int? {
         let knowsLevels = shell.core.features.contains(.levels)
         let summary = shell.core.ledger.settle(answers, phase, knowsLevels: knowsLevels)
         if let open = shell.openBefore { noteDecided(shell, open) }
         if summary.early > 0, phase != .stored { answerEarly(shell, summary) }
-        guard phase != .known else { return }
-        if summary.gated > 0 || summary.later > 0 { answerGated(shell, summary) }
+        guard phase != .known else { return nil }
+        let entry = summary.gated > 0 || summary.later > 0 ? answerGated(shell, summary) : nil
         if summary.early > 0 { raiseLevels(shell) }
+        return entry
     }
 
     enum AcknowledgementPhase {
@@ -55,13 +58,13 @@ extension GatewayCore {
         answer(shell, frame: scratch.bytes)
     }
 
-    private func answerGated(_ shell: SessionShell, _ summary: Settlement) {
+    private func answerGated(_ shell: SessionShell, _ summary: Settlement) -> Int? {
         let batch = group.gate.open
         let hasResults = shell.core.features.contains(.results)
         if !shell.core.isAnnounced, summary.refused > 0 { reject(shell) }
         if summary.later > 0, !hasResults, let refusal = summary.firstLater { apologize(shell, refusal) }
         let told = hasResults ? summary.gated + summary.later : summary.gated
-        guard told > 0 else { return }
+        guard told > 0 else { return nil }
         let lastID = shell.core.ledger.lastID
         let needsResults = hasResults || summary.refused > 0 || lastID < summary.highestDurableID
         let level: WriteConcern = summary.durable > 0 ? summary.level : .fireAndForget
@@ -75,6 +78,7 @@ extension GatewayCore {
                 length: batch.bytes.count - offset))
         shell.acknowledgementsWaiting += 1
         group.scheduleTick()
+        return batch.entries.count - 1
     }
 
     private func encode(

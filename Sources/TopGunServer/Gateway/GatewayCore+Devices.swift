@@ -9,7 +9,8 @@ import TopGunWire
 //        └──────────────────────────┴──► a new pair, kept, on disk ──► greeting with id and token
 //
 // A greeting never fails and hardly ever waits: where the new pair is not on disk in time, or there is no room for one
-// more, it leaves without, and the client is served like any other.
+// more, it leaves without, and the client is served like any other. A connection is one device however often it greets:
+// a greeting that comes while the first is being looked up shares what is found, and the secret is told once.
 
 /// A greeting that waits for the device to be known. Confined to the gateway's loop.
 final class PendingGreeting {
@@ -29,15 +30,45 @@ final class PendingGreeting {
     }
 }
 
+/// What is known of the device behind a connection.
+enum DeviceSearch {
+    /// Nobody has asked, or nothing could be found out or kept: the next greeting asks.
+    case open
+    case underWay([PendingGreeting])
+    /// The token is there until a greeting tells it.
+    case done(id: String, untoldToken: String?)
+}
+
 extension GatewayCore {
     /// Answers a greeting, once the device is recognised by what it presented or has been given a new identity.
     func greet(_ shell: SessionShell, _ kind: PendingGreeting.Kind) {
         let pending = PendingGreeting(shell.id, kind)
-        guard let identity = shell.identity, shell.deviceID == nil else {
-            return answer(pending, deviceID: shell.deviceID)
+        guard let identity = shell.identity else { return answer(pending, deviceID: nil) }
+        switch shell.device {
+        case .done(let id, let token):
+            shell.device = .done(id: id, untoldToken: nil)
+            answer(pending, deviceID: id, deviceToken: token)
+        case .underWay(let others):
+            shell.device = .underWay(others + [pending])
+            wait(pending)
+        case .open:
+            shell.device = .underWay([pending])
+            wait(pending)
+            search(for: shell, identity)
         }
+    }
+
+    private func wait(_ pending: PendingGreeting) {
+        let waiting = LoopBound(pending, on: loop)
+        pending.patience = loop.schedule(afterMillis: Limits.devicePatienceMillis) { [door] in
+            door.value.answer(waiting.value, deviceID: nil)
+        }
+    }
+
+    private func search(for shell: SessionShell, _ identity: ClientSession.Identity) {
+        let id = shell.id
         guard let presented = shell.core.presentedDevice.flatMap({ DeviceCredential($0) }) else {
-            return enrol(pending, identity)
+            return enrol(id, identity)
         }
         let key = DeviceRecords.key(of: presented, principal: identity.userID)
         let (digest, nameSpace) = (presented.digest, identity.nameSpace)
@@ -45,28 +76,36 @@ extension GatewayCore {
             reply(group.knowsDevice(key, digest: digest, in: nameSpace))
         } then: { [self] isKnown in
             switch isKnown {
-            case true?: answer(pending, deviceID: presented.id)
-            case false?: enrol(pending, identity)
+            case true?: found(id, deviceID: presented.id, token: nil)
+            case false?: enrol(id, identity)
             // The device keeps what it has and is recognised another time.
-            case nil: answer(pending, deviceID: nil)
+            case nil: found(id, deviceID: nil, token: nil)
             }
         }
     }
 
     /// Gives the device a new identity, and tells it once the server can no longer forget it.
-    private func enrol(_ pending: PendingGreeting, _ identity: ClientSession.Identity) {
+    private func enrol(_ id: SessionID, _ identity: ClientSession.Identity) {
         let credential = DeviceCredential(using: terms.entropy)
         let key = DeviceRecords.key(of: credential, principal: identity.userID)
         let (digest, nameSpace, limit) = (credential.digest, identity.nameSpace, terms.devicesPerLoopMax)
-        let waiting = LoopBound(pending, on: loop)
-        pending.patience = loop.schedule(afterMillis: Limits.devicePatienceMillis) { [door] in
-            door.value.answer(waiting.value, deviceID: nil)
-        }
         ask(keeperOf: key) { group, reply in
             guard group.keepDevice(key, digest: digest, in: nameSpace, limit: limit) else { return reply(false) }
             group.afterGate { reply(true) }
         } then: { [self] isKept in
-            answer(pending, deviceID: isKept ? credential.id : nil, deviceToken: isKept ? credential.text : nil)
+            found(id, deviceID: isKept ? credential.id : nil, token: isKept ? credential.text : nil)
+        }
+    }
+
+    /// Tells every greeting that still waits. Where all have left without, the next one is told.
+    private func found(_ id: SessionID, deviceID: String?, token: String?) {
+        guard let shell = shell(id), case .underWay(let greetings) = shell.device else { return }
+        var token = token
+        let waiting = greetings.filter { !$0.isAnswered }
+        shell.device = deviceID.map { .done(id: $0, untoldToken: waiting.isEmpty ? token : nil) } ?? .open
+        for pending in waiting {
+            answer(pending, deviceID: deviceID, deviceToken: token)
+            token = nil
         }
     }
 
@@ -87,6 +126,7 @@ extension GatewayCore {
             greeting.deviceID = deviceID
             greeting.deviceToken = deviceToken
             send(shell, .authenticationAcknowledged(greeting))
+            sendOwedMap(shell)
         }
         flush()
     }

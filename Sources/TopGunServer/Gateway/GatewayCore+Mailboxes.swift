@@ -94,10 +94,8 @@ extension GatewayCore {
                     }
                     index += 1
                 }
-                if !answers.isEmpty, !frames[number].isPush {
-                    acknowledge(shell)
-                    if frames[number].hasTimeouts { noteTimeouts(frames[number], shell) }
-                }
+                guard !answers.isEmpty, !frames[number].isPush, let entry = acknowledge(shell) else { continue }
+                if frames[number].hasTimeouts { noteTimeouts(frames[number], ofEntry: entry) }
             }
             for part in parts { know(part.outcome, of: part.frame, at: part.position) }
             if !parts.isEmpty {

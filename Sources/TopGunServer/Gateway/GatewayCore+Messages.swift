@@ -12,7 +12,7 @@ extension GatewayCore {
         switch message {
         case .ping(let timestamp):
             // Ahead of the operations that wait for their merge: a heartbeat is not delayed by work.
-            send(shell, .pong(timestamp: timestamp, serverTime: clock.wallMillis()))
+            pong(shell, timestamp: timestamp)
             return 0
         case .authenticate(let request):
             perform(
@@ -24,6 +24,9 @@ extension GatewayCore {
             perform(
                 shell.core.greetDevice(
                     version: hello.protocolVersion, features: hello.features, device: hello.deviceToken), for: shell)
+            return 1
+        case .partitionMapRequest:
+            takeMapRequest(shell)
             return 1
         default: break
         }
@@ -78,7 +81,6 @@ extension GatewayCore {
         case .counterSync: missing(shell, "COUNTER_SYNC")
         case .journalSubscribe(let request): missing(shell, "JOURNAL_SUBSCRIBE", requestID: request.requestID)
         case .journalRead(let request): missing(shell, "JOURNAL_READ", requestID: request.requestID)
-        case .partitionMapRequest: missing(shell, "PARTITION_MAP_REQUEST")
         case .lockRequest(let request):
             missing(shell, "LOCK_REQUEST", requestID: request.requestID)
             // Not `false`: the official client would take that for a lock (protocol.md 7.2).
@@ -162,10 +164,10 @@ extension GatewayCore {
         guard identity.mayRead, !request.mapName.isReserved, !request.mapName.isEmpty else {
             return refuseQuery(shell, request.queryID, "FORBIDDEN", "read access denied")
         }
-        guard query.groupBy.isEmpty, query.aggregations.isEmpty, query.cursor == nil else {
+        guard query.groupBy.isEmpty, query.aggregations.isEmpty else {
             return refuseQuery(
                 shell, request.queryID, "QUERY_UNSUPPORTED",
-                "this server answers queries with where, predicate, sort, limit and fields, without groups or cursors")
+                "this server answers queries with where, predicate, sort, limit, cursor and fields, without groups")
         }
         if let limit = query.limit, limit < 0 {
             return refuseQuery(shell, request.queryID, "BAD_REQUEST", "limit is negative")
@@ -176,7 +178,8 @@ extension GatewayCore {
                 query.sort.map { SortOrder.Field(FieldPath($0.field), isDescending: $0.isDescending) })
             subscribe(
                 shell, request.queryID, to: request.mapName, filter: filter, order: order,
-                limit: query.limit.map { Int(clamping: $0) }, fields: request.fields.map { FieldProjection($0) })
+                page: page(of: query, map: request.mapName, in: identity.nameSpace),
+                fields: request.fields.map { FieldProjection($0) })
         } catch {
             refuseQuery(shell, request.queryID, ByteString("\(error.wireName)"), "\(error.message)")
         }

@@ -88,8 +88,8 @@ extension GatewayCore {
                     count(outcomes[index])
                     answers.append(OperationAnswer(operations[index], outcomes[index]))
                 }
-                if !frame.isPush { acknowledge(shell) }
-                if frame.hasTimeouts { noteTimeouts(frame, shell) }
+                guard !frame.isPush, let entry = acknowledge(shell) else { continue }
+                if frame.hasTimeouts { noteTimeouts(frame, ofEntry: entry) }
             }
             var corrections = CorrectionList()
             for index in operations.indices where outcomes[index].needsAttention {

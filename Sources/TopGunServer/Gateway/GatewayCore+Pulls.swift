@@ -55,7 +55,8 @@ extension GatewayCore {
         }
         fillOperations(records, mapBytes: push.mapName.count, from: arena.bytes)
         withExtendedLifetime(arena) { submit(shell) }
-        scheduleRoot(shell, of: push.mapName)
+        // It sees by a new root that both have the same now.
+        scheduleRoot(shell, of: push.mapName, afterMillis: Limits.rootAfterPushMillis)
         return records.count
     }
 
@@ -86,15 +87,5 @@ extension GatewayCore {
             operations.append(view)
         }
         frames.append(OperationFrame(first: first, end: operations.count, isPush: true))
-    }
-
-    /// A client that pushed sees by a new root that both have the same now.
-    private func scheduleRoot(_ shell: SessionShell, of name: ByteString) {
-        guard shell.rootsDue.insert(name).inserted else { return }
-        let id = shell.id
-        loop.schedule(afterMillis: Limits.rootAfterPushMillis) { [door] in
-            guard let shell = door.value.shell(id), shell.rootsDue.remove(name) != nil else { return }
-            door.value.sendRoot(shell, of: name)
-        }
     }
 }

@@ -9,12 +9,15 @@ import TopGunWire
 //
 // A query with a limit shows a window: when a change touches it, it is answered anew as a whole, a bounded number of
 // times a second. So is one without a limit whose rows are more than a query is answered with.
+//
+// A query that a partition keeps waiting too long is answered `NOT_READY`, and with its rows as soon as there are any: a
+// client asks once and never again.
 
 extension GatewayCore {
     /// Opens a query, in place of one with the same id.
     func subscribe(
         _ shell: SessionShell, _ queryID: ByteString, to map: ByteString, filter: QueryFilter, order: SortOrder,
-        limit: Int?, fields: FieldProjection?
+        page: QueryPage, fields: FieldProjection?
     ) {
         endQuery(shell, queryID)
         guard let nameSpace = shell.identity?.nameSpace else { return }
@@ -24,7 +27,7 @@ extension GatewayCore {
         nextSubscription += 1
         let number = SubscriptionNumber(loop: index, count: nextSubscription)
         shell.queries[queryID] = LiveQuery(
-            number: number, map: map, filter: filter, order: order, limit: limit, fields: fields)
+            number: number, map: map, filter: filter, order: order, page: page, fields: fields)
         subscriptions[number.rawValue] = (shell, queryID)
         // A query is interest in the map's events for a client that does not say so itself.
         if !shell.core.isAnnounced, takeInterest(shell, in: map) { scheduleUnaskedRoot(shell, of: map) }
@@ -44,16 +47,48 @@ extension GatewayCore {
         guard let query = shell.queries[queryID] else { return }
         let id = shell.id
         let number = query.number
-        let rowsMax = min(query.limit ?? Limits.queryRowsMax, Limits.queryRowsMax)
-        let (map, filter, order) = (query.map, query.filter, query.order)
+        let rowsMax = min(query.page.limit ?? Limits.queryRowsMax, Limits.queryRowsMax)
+        let (map, filter, order, after) = (query.map, query.filter, query.order, query.page.after)
         gather { group, reply in
-            let scan = QueryScan(map: map, nameSpace: nameSpace, filter: filter, order: order, rowsMax: rowsMax)
-            if subscribing, let refusal = group.subscribe(number, scan) { return reply(.failed(refusal)) }
+            let scan = QueryScan(
+                map: map, nameSpace: nameSpace, filter: filter, order: order, after: after, rowsMax: rowsMax)
+            if subscribing, let refusal = group.subscribe(number, scan) { return reply(.success(.failed(refusal))) }
             group.run(scan, reply)
-        } then: { [self] (parts: [QueryPart]) in
+        } then: { [self] (answer: Result<[QueryPart], Refusal>) in
             guard let shell = self.shell(id), shell.queries[queryID]?.number == number else { return }
-            answerQuery(shell, queryID, parts, rowsMax: rowsMax)
+            switch answer {
+            case .success(let parts): answerQuery(shell, queryID, parts, rowsMax: rowsMax)
+            case .failure(let refusal): putOff(shell, queryID, refusal, subscribing: subscribing)
+            }
             flush()
+        }
+    }
+
+    /// Says that there is no answer yet, if the client has none at all, and asks again later.
+    private func putOff(_ shell: SessionShell, _ queryID: ByteString, _ refusal: Refusal, subscribing: Bool) {
+        guard var query = shell.queries[queryID], !query.isPutOff else { return }
+        query.isPutOff = true
+        (query.held, query.heldBytes) = ([], 0)
+        if subscribing, !query.isRefused {
+            query.isRefused = true
+            refuseQuery(shell, queryID, ByteString("\(refusal.wireName)"), explanation(refusal))
+        }
+        if subscribing {
+            // Some loops may have begun; all begin anew, under another number.
+            endSubscription(query.number)
+            nextSubscription += 1
+            query.number = SubscriptionNumber(loop: index, count: nextSubscription)
+            subscriptions[query.number.rawValue] = (shell, queryID)
+        }
+        shell.queries[queryID] = query
+        let (id, number) = (shell.id, query.number)
+        loop.schedule(afterMillis: Limits.wholeRetryMillis) { [door] in
+            let gateway = door.value
+            guard let shell = gateway.shell(id), shell.queries[queryID]?.number == number,
+                let nameSpace = shell.identity?.nameSpace
+            else { return }
+            shell.queries[queryID]?.isPutOff = false
+            gateway.ask(shell, queryID, nameSpace, subscribing: subscribing)
         }
     }
 
@@ -81,7 +116,9 @@ extension GatewayCore {
             rows.removeLast(rows.count - rowsMax)
             hasMore = true
         }
-        if let fields = shell.queries[queryID]?.fields {
+        guard let query = shell.queries[queryID] else { return }
+        let nextCursor = hasMore ? nextCursor(behind: rows.last, of: query.page) : nil
+        if let fields = query.fields {
             for index in rows.indices { rows[index].row.value = projected(rows[index].row.value, fields) }
         }
         metrics.counts.queriesAnswered += 1
@@ -89,8 +126,8 @@ extension GatewayCore {
             shell,
             .queryResponse(
                 QueryResponse(
-                    queryID: queryID, results: rows.map(\.row), hasMore: hasMore,
-                    cursorStatus: QueryResponse.CursorStatus.none)))
+                    queryID: queryID, results: rows.map(\.row), nextCursor: nextCursor, hasMore: hasMore,
+                    cursorStatus: query.page.status)))
         releaseHeld(shell, queryID, isCut: hasMore)
     }
 
@@ -106,6 +143,7 @@ extension GatewayCore {
         query.held = []
         query.heldBytes = 0
         query.isAnswered = true
+        query.isRefused = false
         query.isCut = isCut
         shell.queries[queryID] = query
         for change in held {
@@ -121,15 +159,19 @@ extension GatewayCore {
 
     func endQuery(_ shell: SessionShell, _ queryID: ByteString) {
         guard let query = shell.queries.removeValue(forKey: queryID) else { return }
-        subscriptions[query.number.rawValue] = nil
+        endSubscription(query.number)
+    }
+
+    private func endSubscription(_ number: SubscriptionNumber) {
+        subscriptions[number.rawValue] = nil
         for target in crew.indices {
             // Behind the subscription, should that still wait for a partition.
             if target == index {
-                group.whenWhole { [group] in group.state.unsubscribe(query.number.rawValue) }
+                group.inTurn { [group] in group.state.unsubscribe(number.rawValue) }
             } else {
                 crew[target].loop.execute { [door = crew[target]] in
                     let group = door.value
-                    group.whenWhole { group.state.unsubscribe(query.number.rawValue) }
+                    group.inTurn { group.state.unsubscribe(number.rawValue) }
                 }
             }
         }
@@ -147,6 +189,8 @@ extension GatewayCore {
         guard let (shell, queryID) = subscriptions[number.rawValue], !shell.isClosing,
             let query = shell.queries[queryID], query.number == number
         else { return }
+        // What changes before it is asked again is in the rows that it then gets.
+        guard !query.isPutOff else { return }
         if query.isAnswered {
             update(shell, queryID, change: bytes)
         } else {
@@ -168,7 +212,7 @@ extension GatewayCore {
 
     private func update(_ shell: SessionShell, _ queryID: ByteString, change: UnsafeRawBufferPointer) {
         guard !shell.isClosing, let query = shell.queries[queryID] else { return }
-        if query.limit != nil || query.isCut { return scheduleRefresh(shell, queryID) }
+        if query.isWindow { return scheduleRefresh(shell, queryID) }
         guard !shell.lostQueries.contains(queryID) else { return }
         guard shell.connection.queuedBytes <= Limits.broadcastQueueBytesMax else {
             metrics.counts.eventsDropped += 1
@@ -232,6 +276,8 @@ final class QueryScan {
     let nameSpace: ByteString
     let filter: QueryFilter
     let order: SortOrder
+    /// Only rows with a greater sort key, where there is one.
+    let after: ByteString?
     let rowsMax: Int
     fileprivate var cursor: ScanCursor?
     /// By key: a row that a later slice meets again is taken in its newer form.
@@ -239,11 +285,14 @@ final class QueryScan {
     fileprivate var bytes = 0
     fileprivate var hasMore = false
 
-    init(map: ByteString, nameSpace: ByteString, filter: QueryFilter, order: SortOrder, rowsMax: Int) {
+    init(
+        map: ByteString, nameSpace: ByteString, filter: QueryFilter, order: SortOrder, after: ByteString?, rowsMax: Int
+    ) {
         self.map = map
         self.nameSpace = nameSpace
         self.filter = filter
         self.order = order
+        self.after = after
         self.rowsMax = rowsMax
     }
 
@@ -252,6 +301,11 @@ final class QueryScan {
         let sortKey =
             order.fields.isEmpty
             ? key : order.sortKey(of: TopGunQuery.RecordView(key: record.key, value: record.value))
+        if let after, sortKey <= after {
+            // Where it moved meanwhile, it is on this page no more.
+            bytes -= rows.removeValue(forKey: key)?.bytes ?? 0
+            return
+        }
         let row = ScannedRow(sortKey: sortKey, row: QueryRow(key: key, value: Payload(copying: record.value)))
         bytes += row.bytes - (rows.updateValue(row, forKey: key)?.bytes ?? 0)
         // More than needed, so that cutting costs little for each row.
@@ -282,9 +336,9 @@ extension GroupCore {
         }
     }
 
-    func run(_ scan: QueryScan, _ reply: @escaping (QueryPart) -> Void) {
+    func run(_ scan: QueryScan, _ reply: @escaping (Result<QueryPart, Refusal>) -> Void) {
         guard let map = state.existingMap(scan.map, in: scan.nameSpace) else {
-            return reply(.rows([], hasMore: false, bytes: 0))
+            return reply(.success(.rows([], hasMore: false, bytes: 0)))
         }
         scan.cursor = state.scan(
             map, from: scan.cursor, visits: Limits.scanVisitsPerTurn, wallMillis: wallMillis
@@ -297,12 +351,16 @@ extension GroupCore {
             loop.execute { [door = LoopBound(self, on: loop)] in
                 let (scan, reply) = step.value
                 let group = door.value
-                group.whenWhole { group.run(scan, reply) }
+                group.whenWhole {
+                    group.run(scan, reply)
+                } orElse: {
+                    reply(.failure($0))
+                }
             }
             return
         }
         scan.cut()
         let rows = scan.rows.values.sorted { $0.sortKey < $1.sortKey }
-        reply(.rows(rows, hasMore: scan.hasMore, bytes: scan.bytes))
+        reply(.success(.rows(rows, hasMore: scan.hasMore, bytes: scan.bytes)))
     }
 }

@@ -25,7 +25,7 @@ extension GatewayCore {
         {
             sendChanges(shell, of: name, since: since)
         } else {
-            sendRoot(shell, of: name)
+            sendRoot(shell, of: name, isAsked: true)
         }
     }
 
@@ -36,11 +36,16 @@ extension GatewayCore {
         let id = shell.id
         gather { group, reply in
             group.withLeaves(of: name, in: nameSpace) { _ in
-                reply(group.changes(of: name, in: nameSpace, since: since.marks[group.index]))
+                reply(.success(group.changes(of: name, in: nameSpace, since: since.marks[group.index])))
+            } orElse: {
+                reply(.failure($0))
             }
-        } then: { [self] (parts: [GroupCore.Changes]) in
+        } then: { [self] (answer: Result<[GroupCore.Changes], Refusal>) in
             guard let shell = self.shell(id) else { return }
-            guard !parts.contains(.unknown), parts.contains(.some) else { return sendRoot(shell, of: name) }
+            guard let parts = parts(answer, for: shell, name, request: "SYNC_INIT") else { return }
+            guard !parts.contains(.unknown), parts.contains(.some) else {
+                return sendRoot(shell, of: name, isAsked: true)
+            }
             metrics.counts.deltasSent += 1
             shell.streams.append(LeafStream(map: name, nameSpace: nameSpace, since: since))
             advanceStreams(shell)
@@ -48,8 +53,37 @@ extension GatewayCore {
         }
     }
 
+    /// The parts of an answer. Where it was refused the client is told, if it asked, and is sent a root later: from that it
+    /// starts anew.
+    private func parts<Part>(
+        _ answer: Result<[Part], Refusal>, for shell: SessionShell, _ name: ByteString, request: ByteString?
+    ) -> [Part]? {
+        switch answer {
+        case .success(let parts): return parts
+        case .failure(let refusal):
+            if let request {
+                sendError(
+                    shell, code: refusal.errorCode, message: explanation(refusal), refusal: refusal, request: request,
+                    map: name)
+            }
+            scheduleRoot(shell, of: name, afterMillis: Limits.wholeRetryMillis)
+            flush()
+            return nil
+        }
+    }
+
+    /// Sends a client the root of a map in a while, once for all that ask for it meanwhile.
+    func scheduleRoot(_ shell: SessionShell, of name: ByteString, afterMillis: Int64) {
+        guard shell.rootsDue.insert(name).inserted else { return }
+        let id = shell.id
+        loop.schedule(afterMillis: afterMillis) { [door] in
+            guard let shell = door.value.shell(id), shell.rootsDue.remove(name) != nil else { return }
+            door.value.sendRoot(shell, of: name, isAsked: false)
+        }
+    }
+
     /// Sends the root of a map, asked for or not.
-    func sendRoot(_ shell: SessionShell, of name: ByteString) {
+    func sendRoot(_ shell: SessionShell, of name: ByteString, isAsked: Bool = false) {
         guard let nameSpace = shell.identity?.nameSpace else { return }
         let id = shell.id
         let hasCursors = shell.core.features.contains(.delta)
@@ -59,12 +93,18 @@ extension GatewayCore {
             group.withTrees(of: name, in: nameSpace, under: key) { tree, content in
                 let mark = hasCursors ? group.mark(name, in: nameSpace) : .beginning
                 reply(
-                    RootPart(
-                        tree: tree, time: group.present(), mark: mark,
-                        content: ContentPart(content, hasMap: group.hasMap(name, in: nameSpace)) { [$0.root] }))
+                    .success(
+                        RootPart(
+                            tree: tree, time: group.present(), mark: mark,
+                            content: ContentPart(content, hasMap: group.hasMap(name, in: nameSpace)) { [$0.root] })))
+            } orElse: {
+                reply(.failure($0))
             }
-        } then: { [self] (parts: [RootPart]) in
-            guard let shell = self.shell(id), let latest = parts.map(\.time).max() else { return }
+        } then: { [self] (answer: Result<[RootPart], Refusal>) in
+            guard let shell = self.shell(id),
+                let parts = parts(answer, for: shell, name, request: isAsked ? "SYNC_INIT" : nil),
+                let latest = parts.map(\.time).max()
+            else { return }
             metrics.counts.merkleAnswers += 1
             var root = SyncRoot(mapName: name, rootHash: Self.compose(parts.map(\.tree)).root, timestamp: latest)
             if key != nil { root.rootHash128 = pay(shell, for: parts.map(\.content))?[0].bytes }
@@ -96,14 +136,19 @@ extension GatewayCore {
         gather { group, reply in
             group.withTrees(of: name, in: nameSpace, under: key) { tree, content in
                 reply(
-                    SubtreePart(
-                        tree: tree, size: group.leafSize(of: name, in: nameSpace, at: path),
-                        content: ContentPart(content, hasMap: group.hasMap(name, in: nameSpace)) {
-                            $0.buckets(at: path)
-                        }))
+                    .success(
+                        SubtreePart(
+                            tree: tree, size: group.leafSize(of: name, in: nameSpace, at: path),
+                            content: ContentPart(content, hasMap: group.hasMap(name, in: nameSpace)) {
+                                $0.buckets(at: path)
+                            })))
+            } orElse: {
+                reply(.failure($0))
             }
-        } then: { [self] (parts: [SubtreePart]) in
-            guard let shell = self.shell(id) else { return }
+        } then: { [self] (answer: Result<[SubtreePart], Refusal>) in
+            guard let shell = self.shell(id),
+                let parts = parts(answer, for: shell, name, request: "MERKLE_REQ_BUCKET")
+            else { return }
             metrics.counts.merkleAnswers += 1
             let sums = pay(shell, for: parts.map(\.content))
             let records = parts.reduce(0) { $0 + $1.size.records }
@@ -205,9 +250,19 @@ extension GatewayCore {
                         home.loop.execute { home.value.continueStream(id, with: part) }
                     }
                 }
+            } orElse: { refusal in
+                home.loop.execute { home.value.breakStream(id, refusal) }
             }
         }
         if isHere { ask() } else { target.loop.execute(ask) }
+    }
+
+    /// The records cannot be had: the client is told, and hears of the map again later.
+    private func breakStream(_ id: SessionID, _ refusal: Refusal) {
+        guard let shell = shell(id), !shell.streams.isEmpty else { return }
+        let stream = shell.streams.removeFirst()
+        _ = parts(Result<[LeafPart], Refusal>.failure(refusal), for: shell, stream.map, request: "MERKLE_REQ_BUCKET")
+        advanceStreams(shell)
     }
 
     private func continueStream(_ id: SessionID, with part: LeafPart) {
@@ -256,13 +311,17 @@ struct LeafPart: Sendable {
 
 extension GroupCore {
     /// The map's tree, once its leaves are built: the first time in slices, between which the loop serves others.
-    func withLeaves(of name: ByteString, in nameSpace: ByteString, _ body: @escaping (MerkleTree32) -> Void) {
+    func withLeaves(
+        of name: ByteString, in nameSpace: ByteString, _ body: @escaping (MerkleTree32) -> Void,
+        orElse refuse: @escaping (Refusal) -> Void
+    ) {
         guard let map = state.existingMap(name, in: nameSpace) else { return body(MerkleTree32()) }
         if state.buildLeaves(of: map, records: Limits.leavesBuiltPerTurn) { return body(state.merkleTree(of: map)) }
-        let bound = LoopBound(body, on: loop)
+        let bound = LoopBound((body: body, refuse: refuse), on: loop)
         loop.execute { [door = LoopBound(self, on: loop)] in
             let group = door.value
-            group.whenWhole { group.withLeaves(of: name, in: nameSpace, bound.value) }
+            let (body, refuse) = bound.value
+            group.whenWhole({ group.withLeaves(of: name, in: nameSpace, body, orElse: refuse) }, orElse: refuse)
         }
     }
 

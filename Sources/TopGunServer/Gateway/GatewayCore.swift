@@ -1,3 +1,4 @@
+import Crypto
 import TopGunEnvironment
 import TopGunModel
 import TopGunPartition
@@ -100,6 +101,13 @@ struct GatewayTerms: Sendable {
     var entropy: any Entropy
     var devices: DeviceMemory
     var devicesPerLoopMax = Limits.devicesPerLoopMax
+    /// What clients are told to dial: the setting, or where it listens for one whose request did not say.
+    var advertisedURL: String?
+    var listeningURL = ""
+    /// The version of the partition map, which grows with every start.
+    var mapVersion: Int64 = 1
+    /// What cursors of queries are signed with.
+    var cursorKey: SymmetricKey
     var clusterID: ByteString
     var serverID: ByteString
     var restoreEpoch: Int64

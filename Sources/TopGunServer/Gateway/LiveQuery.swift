@@ -3,20 +3,26 @@ import TopGunQuery
 
 /// An open query of one connection.
 struct LiveQuery {
-    let number: SubscriptionNumber
+    var number: SubscriptionNumber
     let map: ByteString
     let filter: QueryFilter
     let order: SortOrder
-    /// A window of that many rows; `nil` for all rows.
-    let limit: Int?
+    /// Which of the rows.
+    let page: QueryPage
     /// What is shown of each value; `nil` for all of it.
     let fields: FieldProjection?
     /// Whether its last answer had the most rows that are sent, and there were more: a window that nobody asked for.
     var isCut = false
     /// Whether its first answer was sent; updates that come before are held.
     var isAnswered = false
+    /// Whether its client was told that there is no answer yet, and whether it is to be asked again in a while.
+    var isRefused = false
+    var isPutOff = false
     var held: [[UInt8]] = []
     var heldBytes = 0
     /// Whether a new answer is due, because a window changed.
     var isRefreshSet = false
+
+    /// Whether it shows some of the rows only, so that a change of one may bring or take another.
+    var isWindow: Bool { page.limit != nil || page.after != nil || isCut }
 }

@@ -14,7 +14,8 @@ final class SessionShell {
     /// A copy of the core's answer, because the hot path asks for it with every read.
     var identity: ClientSession.Identity?
 
-    /// The device that it is, once recognised; several connections may be one device.
+    /// What is known of the device that it is, and its id once the client was told; several connections may be one device.
+    var device = DeviceSearch.open
     var deviceID: String?
     /// What its 128-bit hashes are keyed by, once it was told.
     var hashKey: SipHash128.Key?
@@ -39,9 +40,14 @@ final class SessionShell {
         var isDue = false
     }
 
-    /// Paths whose records it was asked for, and maps whose root it is going to be sent for what it gave.
+    /// Paths whose records it was asked for, and maps whose root it is going to be sent, for what it gave or because none
+    /// could be had.
     var pulled: Set<MapPath> = []
     var rootsDue: Set<ByteString> = []
+
+    /// Whether it ever asked for the partition map, and whether it waits for one until its token is accepted.
+    var asksForMaps = false
+    var isOwedMap = false
 
     var queries: [ByteString: LiveQuery] = [:]
     var streams: [LeafStream] = []

@@ -75,6 +75,7 @@ private struct HealthAnswer: ResponseCodable {
     var connections: Int
     var inFlight: Int
     var partitionsNotOpen: [Int]
+    var partitionsLost: [Int]
     var uptimeSeconds: Int
 
     private enum CodingKeys: String, CodingKey {
@@ -83,6 +84,7 @@ private struct HealthAnswer: ResponseCodable {
         case connections
         case inFlight = "in_flight"
         case partitionsNotOpen = "partitions_not_open"
+        case partitionsLost = "partitions_lost"
         case uptimeSeconds = "uptime_secs"
     }
 
@@ -93,6 +95,7 @@ private struct HealthAnswer: ResponseCodable {
         connections = report.connections
         inFlight = health.operationsInFlight
         partitionsNotOpen = health.closedPartitions
+        partitionsLost = health.lostPartitions
         uptimeSeconds = report.uptimeSeconds
     }
 }
@@ -104,13 +107,18 @@ private struct StatusAnswer: ResponseCodable {
     var connections: Int
     var uptimeSeconds: Int
     var totalOperations: Int
+    var detail: String
     var partitionsNotOpen: [Int]
+    var partitionsLost: [Int]
 
     init(_ report: StatusReport) async {
         connections = report.connections
         uptimeSeconds = report.uptimeSeconds
         totalOperations = report.operations
-        partitionsNotOpen = await report.health().closedPartitions
+        let health = await report.health()
+        detail = health.detail
+        partitionsNotOpen = health.closedPartitions
+        partitionsLost = health.lostPartitions
     }
 }
 

@@ -77,8 +77,11 @@ package final class StatusReport: Sendable {
         page.add(.gauge, "topgun_uptime_seconds", "Since the process began.", Double(uptimeSeconds))
         page.add(.gauge, "topgun_connections", "Client connections that are open.", Double(connections))
         page.add(
-            .gauge, "topgun_partitions_closed", "Partitions that are being rebuilt.",
+            .gauge, "topgun_partitions_closed", "Partitions that take no operations.",
             Double(health.closedPartitions.count))
+        page.add(
+            .gauge, "topgun_partitions_lost", "Partitions that broke too often and are not being rebuilt.",
+            Double(health.lostPartitions.count))
         page.add(
             .gauge, "topgun_operations_in_flight", "Operations taken and not yet answered.",
             Double(health.operationsInFlight))

@@ -45,9 +45,12 @@ package struct PeerInfo: Sendable {
     package var address: String
     /// The `Origin` header, if there was one: a browser.
     package var origin: String?
+    /// What it dialed, as far as its request says.
+    package var dialedURL: String?
 
-    package init(address: String, origin: String? = nil) {
+    package init(address: String, origin: String? = nil, dialedURL: String? = nil) {
         self.address = address
         self.origin = origin
+        self.dialedURL = dialedURL
     }
 }

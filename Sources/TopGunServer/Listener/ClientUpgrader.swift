@@ -64,7 +64,8 @@ struct ClientUpgrader: NIOTypedHTTPServerProtocolUpgrader {
             try pipeline.addHandler(handler)
             let peer = PeerInfo(
                 address: channel.remoteAddress?.description ?? "unknown",
-                origin: upgradeRequest.headers.first(name: "origin"))
+                origin: upgradeRequest.headers.first(name: "origin"),
+                dialedURL: WebSocketHandshake.dialedURL(upgradeRequest, isSecure: isSecure))
             handler.begin(owner, peer: peer)
             return .client
         }

@@ -70,6 +70,17 @@ struct WebSocketHandshake: Sendable {
         String(uri.prefix { $0 != "?" && $0 != "#" })
     }
 
+    /// The URL that a client dialed, put together from what its request repeats of it; `nil` if that is no host. A path
+    /// of `/` is left away, as people do who write it.
+    static func dialedURL(_ request: HTTPRequestHead, isSecure: Bool) -> String? {
+        let hosts = request.headers["host"]
+        guard hosts.count == 1, let host = hosts.first, (1...Limits.urlBytesMax).contains(host.utf8.count),
+            host.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }), !host.contains(where: { "/?#@\\".contains($0) })
+        else { return nil }
+        let path = path(request.uri)
+        return (isSecure ? "wss://" : "ws://") + host + (path == "/" ? "" : path)
+    }
+
     private func isAllowed(_ origin: String) -> Bool {
         switch origins {
         case .every: true

@@ -35,6 +35,8 @@ extension LoopCounts {
         ("log_written_bytes", "Bytes handed to the log.", \.logBytes),
         ("records_expired", "Records removed when their time was over.", \.recordsExpired),
         ("partitions_rebuilt", "Partitions torn down and rebuilt.", \.partitionsRebuilt),
+        ("partitions_broken", "Partitions whose memory was found broken.", \.partitionsBroken),
+        ("merkle_leaves_released", "Maps whose Merkle leaves were found broken and are built anew.", \.leavesReleased),
         ("checkpoints_written", "Checkpoints of partitions.", \.checkpointsWritten),
     ]
 

@@ -44,6 +44,8 @@ package struct LoopCounts: Sendable, Hashable {
     package var logBytes = 0
     package var recordsExpired = 0
     package var partitionsRebuilt = 0
+    package var partitionsBroken = 0
+    package var leavesReleased = 0
     package var checkpointsWritten = 0
 
     package init() {}

@@ -1,3 +1,4 @@
+import Crypto
 import TopGunEnvironment
 import TopGunModel
 import TopGunPartition
@@ -56,6 +57,11 @@ struct Crew {
         }
     }
 
+    private static func listeningURL(_ configuration: ServerConfiguration) -> String {
+        let host = configuration.host.contains(":") ? "[\(configuration.host)]" : configuration.host
+        return (configuration.tls == nil ? "ws://" : "wss://") + "\(host):\(configuration.port)/ws"
+    }
+
     private static func terms(_ context: NodeContext, _ options: NodeOptions, _ identity: Identity) -> GatewayTerms {
         let configuration = context.configuration
         let requiresAuthentication: Bool
@@ -74,7 +80,10 @@ struct Crew {
             operationsPerSecond: configuration.operationsPerSecond, operationsBurst: configuration.operationsBurst,
             tokens: context.tokens, spawner: context.environment.spawner, entropy: context.environment.entropy,
             devices: DeviceMemory(),
-            devicesPerLoopMax: options.devicesPerLoopMax, clusterID: identity.clusterID, serverID: identity.nodeID,
+            devicesPerLoopMax: options.devicesPerLoopMax, advertisedURL: configuration.advertisedURL,
+            listeningURL: listeningURL(configuration), mapVersion: Int64(clamping: identity.incarnation),
+            cursorKey: SymmetricKey(data: context.environment.entropy.bytes(32)), clusterID: identity.clusterID,
+            serverID: identity.nodeID,
             restoreEpoch: Int64(clamping: identity.restoreEpoch), incarnation: context.environment.entropy.next(),
             log: context.log)
     }

@@ -150,10 +150,17 @@ extension Node {
                 value: Double(statistics.slowestSyncNanos) / 1e9),
         ]
         let state = condition.state
-        let closed = await supervisor.closed.members
+        var closed = PartitionSet()
+        var lost = PartitionSet()
+        for group in groups {
+            let here = await group.closed
+            closed.formUnion(here.all)
+            lost.formUnion(here.lost)
+        }
         return NodeHealth(
-            state: state.state, detail: detail(state, closed), operationsInFlight: backlogBytes > 0 ? 1 : 0,
-            closedPartitions: closed, gauges: gauges)
+            state: state.state, detail: detail(state, closed.members, lost.members),
+            operationsInFlight: backlogBytes > 0 ? 1 : 0, closedPartitions: closed.members,
+            lostPartitions: lost.members, gauges: gauges)
     }
 
     /// Tears a partition down and rebuilds it while the others go on; `false` if that is under way already.
@@ -161,13 +168,20 @@ extension Node {
         await supervisor.restart(PartitionID(partition))
     }
 
-    private func detail(_ state: (state: NodeHealth.State, detail: String), _ closed: [Int]) -> String {
+    private func detail(
+        _ state: (state: NodeHealth.State, detail: String), _ closed: [Int], _ lost: [Int]
+    ) -> String {
         guard state.state == .ready else { return state.detail }
         switch log.state {
         case .full: return "the disk is full: reading and removing go on, writes are refused"
         case .exhausted:
             return "the disk is full and so is the reserve: reading goes on, writes and removals are refused"
         case .open, .failed, .closed: break
+        }
+        if let first = lost.first {
+            let subject = lost.count == 1 ? "partition \(first) is" : "\(lost.count) partitions are"
+            return "\(subject) out of service: memory broke \(Limits.repairsMax + 1) times within "
+                + "\(Limits.repairWindowMillis / 60_000) minutes; suspect this machine's memory, and restart topgund"
         }
         guard let first = closed.first else { return state.detail }
         return closed.count == 1

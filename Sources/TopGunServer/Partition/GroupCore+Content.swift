@@ -43,13 +43,15 @@ extension GroupCore {
     /// large here to be hashed for every connection.
     func withTrees(
         of name: ByteString, in nameSpace: ByteString, under key: ContentKey?,
-        _ body: @escaping (MerkleTree32, KeyedContent?) -> Void
+        _ body: @escaping (MerkleTree32, KeyedContent?) -> Void, orElse refuse: @escaping (Refusal) -> Void
     ) {
         withLeaves(of: name, in: nameSpace) { [self] tree in
             guard let key, let map = state.existingMap(name, in: nameSpace),
                 state.leafSummary(of: map, at: .root).bytes <= Limits.contentBytesMax
             else { return body(tree, nil) }
-            hash(content(of: map, under: key), turn: 0, then: body)
+            hash(content(of: map, under: key), turn: 0, then: body, orElse: refuse)
+        } orElse: {
+            refuse($0)
         }
     }
 
@@ -69,7 +71,8 @@ extension GroupCore {
 
     /// Hashes what is not hashed yet, then what changed meanwhile; goes on in another turn where it takes long.
     private func hash(
-        _ content: KeyedContent, turn: Int, then body: @escaping (MerkleTree32, KeyedContent?) -> Void
+        _ content: KeyedContent, turn: Int, then body: @escaping (MerkleTree32, KeyedContent?) -> Void,
+        orElse refuse: @escaping (Refusal) -> Void
     ) {
         var bytes = 0
         while content.nextLeaf < ModelLimits.merkleLeafCount, bytes < Limits.hashedBytesPerTurn {
@@ -86,10 +89,12 @@ extension GroupCore {
             }
             return body(state.merkleTree(of: content.map), content)
         }
-        let job = LoopBound((content: content, body: body), on: loop)
+        let job = LoopBound((content: content, body: body, refuse: refuse), on: loop)
         loop.execute { [door = LoopBound(self, on: loop)] in
             let group = door.value
-            group.whenWhole { group.hash(job.value.content, turn: turn + 1, then: job.value.body) }
+            let (content, body, refuse) = job.value
+            group.whenWhole(
+                { group.hash(content, turn: turn + 1, then: body, orElse: refuse) }, orElse: refuse)
         }
     }
 

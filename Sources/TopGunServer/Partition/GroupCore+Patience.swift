@@ -4,7 +4,8 @@ import TopGunPartition
 import TopGunWire
 
 // Acknowledgements that the disk keeps waiting (protocol.md 3.5). Who can tell "not yet" from "no" is told what has been
-// reached in time; an official client cannot, and hears nothing until it is true.
+// reached in time, and never more than is known: an operation that its partition has not seen may yet be refused. An
+// official client cannot, and hears nothing until it is true.
 //
 // Nothing is kept for it while all goes well: what waits at the gate is the encoded acknowledgement itself, and it is
 // read back only when it is late.
@@ -67,34 +68,45 @@ extension GatewayCore {
             preconditionFailure("an acknowledgement of our own cannot be read: \(error)")
         }
         guard case .acknowledgement(let waiting) = message else { return }
-        let late = (waiting.results ?? []).filter { $0.isSuccess && $0.level > .memory && isLate($0.id) }.map(\.id)
-        tellLate(shell, late, level: .memory)
+        // Only what was merged has an acknowledgement to wait for.
+        let late = (waiting.results ?? []).filter { $0.isSuccess && $0.level > .memory && isLate($0.id) }
+        tellLate(shell, late.map { LateOperation(id: $0.id, isMerged: true) })
     }
 
-    private func tellLate(_ shell: SessionShell, _ ids: [UInt64], level: WriteConcern) {
-        guard !ids.isEmpty, !shell.isClosing else { return }
-        metrics.counts.operationsLate += ids.count
-        let results = ids.map { id in
-            var result = OperationResult(id: id, level: level)
+    /// An operation whose client has waited long enough.
+    private struct LateOperation {
+        var id: UInt64
+        /// Whether its partition has taken it. One that nobody has looked at may still be refused.
+        var isMerged: Bool
+
+        var notYet: OperationResult {
+            var result = OperationResult(id: id, level: isMerged ? .memory : .fireAndForget)
             result.isSuccess = false
             result.isFinal = false
-            result.error = "not on disk in time; the write stands, and its acknowledgement follows"
+            result.error =
+                isMerged
+                ? "merged, and not on disk in time: its acknowledgement follows"
+                : "received, and not looked at in time: its answer follows"
             return result
         }
+    }
+
+    private func tellLate(_ shell: SessionShell, _ late: [LateOperation]) {
+        guard !late.isEmpty, !shell.isClosing else { return }
+        metrics.counts.operationsLate += late.count
         send(
             shell,
             .acknowledgement(
                 Acknowledgement(
-                    lastID: min(shell.releasedID, shell.core.ledger.lastID), level: level, results: results)))
+                    lastID: min(shell.releasedID, shell.core.ledger.lastID),
+                    level: late.allSatisfy(\.isMerged) ? .memory : .fireAndForget, results: late.map(\.notYet))))
     }
 
     // MARK: Frames
 
-    /// Notes the time limits of a frame whose acknowledgement was just put into the gate.
-    func noteTimeouts(_ frame: OperationFrame, _ shell: SessionShell) {
+    /// Notes the time limits of a frame whose acknowledgement was just put into the open batch of the gate.
+    func noteTimeouts(_ frame: OperationFrame, ofEntry entry: Int) {
         let batch = group.gate.open
-        guard let entry = batch.entries.lastIndex(where: { $0.kind == .acknowledgement && $0.session == shell.id })
-        else { return }
         var shortest: Int64 = .max
         for operation in operations[frame.first..<frame.end] {
             guard let id = operation.id, let millis = operation.timeoutMillis else { continue }
@@ -106,25 +118,28 @@ extension GatewayCore {
         }
     }
 
-    /// Tells of frames whose operations are on other loops: nothing is known of them but that they were received, unless
-    /// they reached memory. Returns when to look again.
+    /// Tells of frames whose operations are on other loops: of each that it was merged, if its loop has said so, or else
+    /// that it was received and nothing more. Returns when to look again.
     func tellLateFrames(nowMillis: Int64) -> Int64? {
         var next: Int64?
         for token in splitFrames.keys.sorted() {
             guard let split = splitFrames[token], let shell = shell(split.session) else { continue }
             let age = nowMillis - split.sinceMillis
-            var late: [UInt64] = []
+            var late: [LateOperation] = []
             for (index, id) in split.ids.enumerated() {
                 guard let id, split.concerns[index] > .memory else { continue }
                 let timeout = split.timeouts[id] ?? Limits.concernTimeoutMillis
                 if timeout > age { next = min(next ?? .max, timeout - age) }
                 guard split.toldMillis < timeout, timeout <= age else { continue }
-                if case .refused? = split.outcomes[index] { continue }
-                late.append(id)
+                switch split.outcomes[index] {
+                case .refused?: continue
+                case .merged?, .repeated?, .superseded?, .restamped?: late.append(LateOperation(id: id, isMerged: true))
+                case nil: late.append(LateOperation(id: id, isMerged: false))
+                }
             }
             split.toldMillis = age
             guard shell.core.features.contains(.results) else { continue }
-            tellLate(shell, late, level: split.unknown == 0 ? .memory : .fireAndForget)
+            tellLate(shell, late)
         }
         return next
     }

@@ -43,9 +43,17 @@ final class GroupCore {
     /// Everything that was merged here and logged before it is on disk.
     private(set) var durablePosition: LogPosition
 
-    /// Partitions that are being rebuilt, and what waits for them.
+    /// Partitions that take no operations, those of them that nobody rebuilds any more, and how often each was closed.
     var closedPartitions = PartitionSet()
-    var waitingJobs: [() -> Void] = []
+    var lostPartitions = PartitionSet()
+    var closings: [Int: Int] = [:]
+    /// What waits for all of them to be open, and how many of these can be refused.
+    var waiters: [Waiter] = []
+    var questionsWaiting = 0
+    var isImpatienceScheduled = false
+    /// How far the checks of the memory are, and what was found that the supervisor does not know yet.
+    var checkCursor = CheckCursor()
+    var broken: [BrokenPartition] = []
 
     /// Who wants the changes of a map: the map as that loop's gateway numbers it.
     struct Watcher: Equatable {
@@ -115,6 +123,7 @@ extension GroupCore {
         reserveStamps(wallMillis: wallMillis)
         state.apply(
             operations, author: author.number, nameSpace: nameSpace, rules: rules, wallMillis: wallMillis)
+        if state.hasBroken { loop.execute { [door] in door.value.closeWhatShowed() } }
         scheduleTick()
     }
 

@@ -10,8 +10,6 @@ import TopGunStorage
 actor Partition {
     nonisolated let id: PartitionID
     private nonisolated let group: LoopBound<GroupCore>
-    /// How many times it was torn down.
-    private var deaths = 0
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { group.loop.executor }
 
@@ -24,25 +22,39 @@ actor Partition {
     ///
     /// It covers the log up to what was durable when it began: all of that had been merged into memory before it was
     /// logged, and so is in some slice. What is written meanwhile may be in it too; it is in the log as well. None is
-    /// written of a partition that is torn down, not even in the middle of it.
-    func checkpoint(into store: CheckpointStore) async -> StorageError? {
-        guard group.value.isOpen(id) else { return nil }
-        let deaths = deaths
+    /// written of a partition that is torn down, not even in the middle of it, and none of memory that is broken: every
+    /// record is checked on its way.
+    func checkpoint(
+        into store: CheckpointStore, of log: WriteAheadLog, on thread: any Loop
+    ) async -> StorageError? {
+        guard group.value.isOpen(id) else {
+            guard group.value.lostPartitions.contains(id.index) else { return nil }
+            return await checkpointFromDisk(log, into: store, on: thread)
+        }
+        let closings = group.value.closings[id.index]
         let writer = store.begin(partition: id.index, covering: group.value.durablePosition)
         var sink = ByteSink(capacity: Limits.checkpointSliceBytes + 4_096)
         var cursor: CheckpointCursor?
         repeat {
             sink.removeAll()
             cursor = group.value.state.slice(id, from: cursor, bytesLimit: Limits.checkpointSliceBytes, into: sink)
+            if group.value.closeWhatShowed() {
+                writer.abandon()
+                return nil
+            }
             guard sink.count > 0 else { continue }
             let (recycled, failure) = await append(sink, to: writer)
             if let failure { return failure }
-            guard deaths == self.deaths else {
+            guard closings == group.value.closings[id.index] else {
                 writer.abandon()
                 return nil
             }
             sink = recycled
         } while cursor != nil
+        return await commit(writer)
+    }
+
+    private func commit(_ writer: CheckpointWriter) async -> StorageError? {
         let failure = await withCheckedContinuation { continuation in
             writer.commit(from: group.loop) { continuation.resume(returning: $0) }
         }
@@ -61,16 +73,54 @@ actor Partition {
     /// Tears the partition down: it forgets everything and answers `NOT_READY` until ``rebuild(from:on:)`` is done.
     /// `false` if it is down already.
     func kill() -> Bool {
-        guard group.value.close(id) else { return false }
-        deaths += 1
+        group.value.close(id)
+    }
+
+    /// Leaves it closed: whoever waits for it is told so, and whoever asks from now on.
+    func giveUp() {
+        group.value.giveUp(id)
+    }
+
+    /// Whether it was given up; from now on it is waited for again.
+    func reconsider() -> Bool {
+        guard group.value.lostPartitions.contains(id.index) else { return false }
+        group.value.reconsider(id)
         return true
     }
 
     /// Brings back what was merged before ``kill()``, and opens the partition. Calls may be repeated after a failure.
+    func rebuild(from log: WriteAheadLog, on thread: any Loop) async -> PartitionFailure? {
+        let failure = await forEachSlice(of: log, on: thread) { slice in
+            group.value.load(slice).map { .refused($0) }
+        }
+        if failure == nil { group.value.open(id) }
+        return failure
+    }
+
+    /// Writes a checkpoint of a partition that stays out, from what the disk knows of it: nothing is added to it any more,
+    /// and it shall not keep the log from shrinking.
+    private func checkpointFromDisk(
+        _ log: WriteAheadLog, into store: CheckpointStore, on thread: any Loop
+    ) async -> StorageError? {
+        let writer = store.begin(partition: id.index, covering: log.durablePosition)
+        let failure = await forEachSlice(of: log, on: thread) { slice in
+            guard slice.count > 0 else { return nil }
+            return await append(slice, to: writer).1.map { .unreadable($0) }
+        }
+        guard failure == nil, group.value.lostPartitions.contains(id.index) else {
+            writer.abandon()
+            return failure?.cause
+        }
+        return await commit(writer)
+    }
+
+    /// Hands out what the disk knows of the partition, slice by slice, until `take` has something against it.
     ///
     /// Everything the partition logged is waited for first: what was merged and not on disk yet at the moment of its
     /// death is read from there like the rest.
-    func rebuild(from log: WriteAheadLog, on thread: any Loop) async -> PartitionFailure? {
+    private func forEachSlice(
+        of log: WriteAheadLog, on thread: any Loop, _ take: (ByteSink) async -> PartitionFailure?
+    ) async -> PartitionFailure? {
         let id = id
         await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
             group.value.afterGate { continuation.resume() }
@@ -87,13 +137,12 @@ actor Partition {
                     }
                     return (Handover(sink), isMore)
                 }
-                if let refusal = group.value.load(slice.value) { return .refused(refusal) }
+                if let failure = await take(slice.value) { return failure }
                 isMore = more
             }
         } catch {
             return .unreadable(error)
         }
-        group.value.open(id)
         return nil
     }
 
@@ -102,10 +151,18 @@ actor Partition {
 
 /// Why a partition could not be rebuilt.
 enum PartitionFailure: Error, CustomStringConvertible {
-    /// Its checkpoint or the log cannot be read.
+    /// Its checkpoint or the log cannot be read, or a new checkpoint not be written.
     case unreadable(StorageError)
     /// The core does not take a record.
     case refused(PartitionError)
+
+    /// What the storage says.
+    fileprivate var cause: StorageError? {
+        switch self {
+        case .unreadable(let error): error
+        case .refused: nil
+        }
+    }
 
     var description: String {
         switch self {

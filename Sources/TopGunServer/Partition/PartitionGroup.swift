@@ -26,6 +26,12 @@ actor PartitionGroup {
         door.loop.execute { expireMore(door) }
     }
 
+    /// Checks the next part of the memory; returns the partitions that were closed because they are broken.
+    func check() -> [BrokenPartition] { door.value.check() }
+
+    /// Partitions that take no operations, and those of them that are not being rebuilt.
+    var closed: (all: PartitionSet, lost: PartitionSet) { (door.value.closedPartitions, door.value.lostPartitions) }
+
     /// Hands the log what nobody waits for, before the log is closed.
     func handOverRest() {
         door.value.handOverRest()

@@ -1,12 +1,15 @@
 import TopGunEnvironment
 import TopGunModel
+import TopGunPartition
 import TopGunStorage
 
-/// Looks after the partitions of a node: checkpoints when the log has grown, expiry, and partitions that are torn down
-/// and rebuilt while the others go on.
+/// Looks after the partitions of a node: checkpoints when the log has grown, expiry, checks of the memory, and partitions
+/// that are torn down and rebuilt while the others go on.
 ///
 /// ```
 ///   restart ──► kill ──► rebuild ──failed──► after a while, again ──► ... until it is open
+///   broken, closed ──┘ ▲
+///        └── for the fourth time in ten minutes: stays out until an operator restarts it
 /// ```
 ///
 /// Runs on the first event loop; the work itself is done on the partitions' loops and on the threads of the storage.
@@ -21,7 +24,7 @@ actor PartitionSupervisor {
     private let partitions: [Partition]
     /// Where partitions are read that are rebuilt.
     private let reading: any Loop
-    private(set) var closed = PartitionSet()
+    private var repairs = RepairBook()
     private var isStopping = false
     private var sleeper: CheckedContinuation<Void, Never>?
     private var alarm: (any ScheduledJob)?
@@ -50,7 +53,10 @@ actor PartitionSupervisor {
         while !isStopping {
             await sleep(millis: Limits.supervisorTickMillis)
             guard !isStopping else { break }
-            for group in groups { await group.expire() }
+            for group in groups {
+                await group.expire()
+                for broken in await group.check() { await repair(broken) }
+            }
             if log.retainedBytes > logBytesMax { await checkpoint() }
         }
         isRunning = false
@@ -70,7 +76,7 @@ actor PartitionSupervisor {
     func checkpoint() async {
         guard let holding = log.partitionsHoldingBack(store.coverage) else { return }
         for number in holding.members where number < PartitionID.count && !isStopping {
-            if let failure = await partitions[number].checkpoint(into: store) {
+            if let failure = await partitions[number].checkpoint(into: store, of: log, on: reading) {
                 context.log.warning(
                     "a checkpoint was given up", [.partition: number, .error: failure, .position: log.durablePosition])
                 return
@@ -82,11 +88,38 @@ actor PartitionSupervisor {
 
     /// Tears a partition down and rebuilds it from its checkpoint and the log. Returns when it is open again; `false`,
     /// at once, if it is being rebuilt already. A partition that cannot be read stays closed and is tried again.
+    ///
+    /// One that broke too often, and stays out, is given another chance.
     @discardableResult
     func restart(_ id: PartitionID) async -> Bool {
-        guard !isStopping, await partitions[id.index].kill() else { return false }
-        closed.insert(id.index)
+        let partition = partitions[id.index]
+        guard !isStopping else { return false }
+        guard await partition.kill() else {
+            guard await partition.reconsider() else { return false }
+            repairs.forget(id)
+            return await rebuild(id)
+        }
         context.log.warning("a partition is torn down and rebuilt", [.partition: id.index])
+        return await rebuild(id)
+    }
+
+    /// Rebuilds a partition whose memory is broken in the background, unless that happened too often of late.
+    private func repair(_ broken: BrokenPartition) async {
+        let id = broken.partition
+        guard !isStopping else { return }
+        guard repairs.admits(id, nowMillis: context.environment.clock.monotonicNanos() / 1_000_000) else {
+            context.log.error(
+                "the memory of a partition broke again and again; it stays out of service",
+                [.partition: id.index, .detail: broken.breakage.message, .count: Limits.repairsMax])
+            return await partitions[id.index].giveUp()
+        }
+        context.log.error(
+            "the memory of a partition is broken; it is torn down and rebuilt",
+            [.partition: id.index, .detail: broken.breakage.message])
+        context.environment.spawner.spawn("partition repair") { [self] in _ = await rebuild(id) }
+    }
+
+    private func rebuild(_ id: PartitionID) async -> Bool {
         var pauseMillis = Limits.rebuildRetryMillisMin
         while let failure = await partitions[id.index].rebuild(from: log, on: reading) {
             context.log.error(
@@ -98,7 +131,6 @@ actor PartitionSupervisor {
             guard !isStopping else { return false }
             pauseMillis = min(pauseMillis * 2, Limits.rebuildRetryMillisMax)
         }
-        closed.remove(id.index)
         context.log.info("a partition is open again", [.partition: id.index])
         return true
     }

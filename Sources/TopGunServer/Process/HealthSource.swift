@@ -22,18 +22,22 @@ package struct NodeHealth: Sendable {
     package var detail: String
     /// Operations taken and not yet answered.
     package var operationsInFlight: Int
-    /// Partitions that take no operations at present, because they are being rebuilt; ascending.
+    /// Partitions that take no operations at present; ascending.
     package var closedPartitions: [Int]
+    /// Those of them that are not being rebuilt, because their memory broke again and again; ascending.
+    package var lostPartitions: [Int]
     /// Numbers of the moment for `/metrics`: records, bytes, log positions.
     package var gauges: [Gauge]
 
     package init(
-        state: State, detail: String, operationsInFlight: Int = 0, closedPartitions: [Int] = [], gauges: [Gauge] = []
+        state: State, detail: String, operationsInFlight: Int = 0, closedPartitions: [Int] = [],
+        lostPartitions: [Int] = [], gauges: [Gauge] = []
     ) {
         self.state = state
         self.detail = detail
         self.operationsInFlight = operationsInFlight
         self.closedPartitions = closedPartitions
+        self.lostPartitions = lostPartitions
         self.gauges = gauges
     }
 }
