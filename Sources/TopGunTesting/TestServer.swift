@@ -108,6 +108,18 @@ public final class TestServer: @unchecked Sendable {
         node.disk.faults.syncsUntilFailure = 0
     }
 
+    /// Whether syncs of the disk succeed and do nothing: for the control of tests about power cuts.
+    package var syncsDoNothing: Bool {
+        get {
+            driver.check()
+            return node.disk.faults.syncDoesNothing
+        }
+        set {
+            driver.check()
+            node.disk.faults.syncDoesNothing = newValue
+        }
+    }
+
     // MARK: - The world's side
 
     var state: String { failureReason.map { "stopped by itself: \($0)" } ?? "\(node.state)" }

@@ -118,6 +118,7 @@ public final class TopGunWorld: @unchecked Sendable {
     private func end() {
         for device in devices { device.end() }
         server.end()
+        driver.cancelSleeps()
         // Tasks that wait for anything of the world hear that it is over.
         if !driver.scheduler.run(turnsMax: Limits.endTurnsMax, until: { server.isDown }) { server.kill() }
         driver.scheduler.runUntilIdle()

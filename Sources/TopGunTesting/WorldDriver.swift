@@ -30,8 +30,9 @@ final class WorldDriver: Sendable {
         var isEnded = false
         /// When the test last did something.
         var activeNanos: Int64 = 0
-        /// Calls of ``WorldDriver/sleep(forNanos:)`` under way.
-        var sleepers = 0
+        /// Calls of ``WorldDriver/sleep(forNanos:)`` under way, in the order in which they came.
+        var sleeps: [(number: UInt64, sleep: Sleep)] = []
+        var lastSleep: UInt64 = 0
         var standstills = 0
         var verdict: Verdict?
         var watcher: CheckedContinuation<Verdict, Never>?
@@ -92,7 +93,7 @@ final class WorldDriver: Sendable {
         for _ in 0..<Limits.turnsPerSliceMax {
             let now = scheduler.nowNanos
             let (isEnded, isOverdue) = state.withLock { state in
-                (state.isEnded, state.sleepers == 0 && now - state.activeNanos > Limits.waitNanosMax)
+                (state.isEnded, state.sleeps.isEmpty && now - state.activeNanos > Limits.waitNanosMax)
             }
             if isEnded || isOverdue || !scheduler.runOne() {
                 if rests() { return }
@@ -131,6 +132,12 @@ final class WorldDriver: Sendable {
         state.withLock { $0.isEnded = true }
     }
 
+    /// Whoever still waits for time to pass is told that it will not.
+    func cancelSleeps() {
+        let sleeps = state.withLock { $0.sleeps }
+        for (_, sleep) in sleeps { sleep.end(isCancelled: true) }
+    }
+
     /// Runs something on the thread between two turns, and waits for it.
     func perform(_ body: @escaping @Sendable () -> Void) async {
         await withCheckedContinuation { continuation in
@@ -158,66 +165,20 @@ final class WorldDriver: Sendable {
 
     // MARK: - Waiting
 
-    /// Waits for a stretch of virtual time; throws when the task is cancelled.
+    /// Waits for a stretch of virtual time; throws when the task is cancelled, or the world at its end.
     func sleep(forNanos nanos: Int64) async throws {
         let sleep = Sleep()
-        state.withLock { $0.sleepers += 1 }
-        defer { state.withLock { $0.sleepers -= 1 } }
+        let number: UInt64? = state.withLock { state in
+            guard !state.isEnded else { return nil }
+            state.lastSleep += 1
+            state.sleeps.append((state.lastSleep, sleep))
+            return state.lastSleep
+        }
+        guard let number else { throw CancellationError() }
+        defer { state.withLock { $0.sleeps.removeAll { $0.number == number } } }
         let timer = testLoop.schedule(afterNanos: max(nanos, 0)) { sleep.end() }
         defer { timer.cancel() }
         if !thread.isCurrent { wake() }
         try await sleep.wait()
-    }
-}
-
-/// One wait, which ends once: by its timer or because its task is cancelled.
-private final class Sleep: Sendable {
-    private let state = Mutex(State())
-
-    private struct State {
-        var isOver = false
-        var waiter: CheckedContinuation<Void, Never>?
-
-        mutating func end() -> CheckedContinuation<Void, Never>? {
-            isOver = true
-            defer { waiter = nil }
-            return waiter
-        }
-    }
-
-    func end() {
-        state.withLock { $0.end() }?.resume()
-    }
-
-    func wait() async throws {
-        await withTaskCancellationHandler {
-            await withCheckedContinuation { waiter in
-                let isOver = state.withLock { state in
-                    if !state.isOver { state.waiter = waiter }
-                    return state.isOver
-                }
-                if isOver { waiter.resume() }
-            }
-        } onCancel: {
-            end()
-        }
-        try Task.checkCancellation()
-    }
-}
-
-/// Where the test and what it calls run: a loop of the world like any other.
-final class WorldExecutor: TaskExecutor {
-    private let driver: WorldDriver
-
-    init(_ driver: WorldDriver) {
-        self.driver = driver
-    }
-
-    func enqueue(_ job: consuming ExecutorJob) {
-        let job = UnownedJob(job)
-        driver.testLoop.execute { [self] in
-            driver.testActs()
-            job.runSynchronously(on: asUnownedTaskExecutor())
-        }
     }
 }

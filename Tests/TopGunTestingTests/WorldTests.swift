@@ -77,6 +77,11 @@ import TopGunTesting
         #expect(try await story(seed: 1).fingerprint != story(seed: 2).fingerprint)
     }
 
+    /// As an application has them: of no actor, and so of none that could keep it in the world.
+    private nonisolated static func write(_ index: Int, to map: TopGunMap<String>) async throws {
+        try await map.set("x", for: "k\(index)").reaches(.replicated)
+    }
+
     @Test func `actors and tasks of the application take part`() async throws {
         actor Basket {
             var items: [String] = []
@@ -93,7 +98,7 @@ import TopGunTesting
                 try await world.sleep(for: .seconds(1))
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     for index in 0..<10 {
-                        group.addTask { try await map.set("x", for: "k\(index)").reaches(.replicated) }
+                        group.addTask { try await Self.write(index, to: map) }
                     }
                     try await group.waitForAll()
                 }
@@ -207,6 +212,28 @@ import TopGunTesting
             let map = try await world.device("phone").launch().map("notes", of: Int.self)
             try await map.set(1, for: "k").reaches(.replicated)
         }
+    }
+
+    @Test func `tasks that outlive their world hear that it is over`() async throws {
+        let (sleeping, watching) = try await TopGunWorld.run(seed: 14) { world in
+            let map = try await world.device("phone").launch().map("notes", of: Int.self)
+            let sleeping = Task { try await world.clock.sleep(for: .seconds(86_400)) }
+            let watching = Task(executorPreference: world.executor) { for await _ in map.changes {} }
+            try await world.sleep(for: .seconds(1))
+            return (sleeping, watching)
+        }
+        await #expect(throws: CancellationError.self) { try await sleeping.value }
+        await watching.value
+    }
+
+    @Test func `whoever uses a world from outside is stopped with a sentence about it`() async {
+        let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+            try await TopGunWorld.run(seed: 15) { world in
+                await Task.detached { world.server.kill() }.value
+            }
+        }
+        let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+        #expect(text.contains("is used outside of TopGunWorld.run"))
     }
 
     @Test func `a cancelled test ends`() async throws {
