@@ -157,6 +157,8 @@ extension ReplicaEngine {
             return core.idleWaiters
         }
         for waiter in waiters { waiter.resume() }
+        // Nobody will tell the link that it is closed, and it holds this.
+        outside.withLock { $0.link = nil }
         finish()
     }
 
