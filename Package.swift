@@ -36,6 +36,7 @@ let package = Package(
     platforms: [.macOS(.v15), .iOS(.v18)],
     products: [
         .library(name: "TopGun", targets: ["TopGun"]),
+        .library(name: "TopGunTesting", targets: ["TopGunTesting"]),
         .executable(name: "topgund", targets: ["topgund"]),
         .executable(name: "topgun", targets: ["topgun-cli"]),
     ],
@@ -103,6 +104,13 @@ let package = Package(
                 .nioCore,
             ],
             swiftSettings: house),
+        // What app developers import in their tests: a server and devices in virtual time.
+        .target(
+            name: "TopGunTesting",
+            dependencies: [
+                "TopGun", "TopGunSimulation", "TopGunReplica", "TopGunEnvironment", "TopGunServer", .logging,
+            ],
+            swiftSettings: house),
         // Not a folder `topgun`: it would be the same as `TopGun` where file names ignore case.
         .executableTarget(
             name: "topgun-cli", dependencies: ["TopGun", "TopGunEnvironment", .argumentParser, .jwt, .logging],
@@ -151,6 +159,10 @@ let package = Package(
                 .nioHTTP1, .nioWebSocket, .nioSSL,
             ],
             swiftSettings: house),
+        // Without the settings of the house: as an application has it.
+        .testTarget(
+            name: "TopGunTestingTests", dependencies: ["TopGunTesting", "TopGun"],
+            swiftSettings: [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]),
         .testTarget(name: "TidyTests", swiftSettings: house),
     ]
 )

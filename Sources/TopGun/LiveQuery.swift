@@ -206,7 +206,7 @@ extension ReplicaEngine {
 
     /// The server's answers are of a connection; none counts when it is gone.
     func unconfirmQueries() {
-        let sinks = core.withLock { Array($0.querySinks.values) }
+        let sinks = core.withLock { $0.orderedQuerySinks }
         for sink in sinks { sink.confirmed(false) }
     }
 }

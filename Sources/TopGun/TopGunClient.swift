@@ -132,6 +132,7 @@ public struct StoreLocation: Sendable {
     enum Kind: Sendable {
         case file(String)
         case memory
+        case device(DeviceStore)
     }
 
     let kind: Kind
@@ -142,6 +143,9 @@ public struct StoreLocation: Sendable {
 
     /// In memory: gone with the client.
     public static var memory: StoreLocation { StoreLocation(kind: .memory) }
+
+    /// On a simulated device.
+    package static func device(_ store: DeviceStore) -> StoreLocation { StoreLocation(kind: .device(store)) }
 }
 
 /// Who a replica is and which servers it belongs to.

@@ -54,6 +54,13 @@ final class WriteProgress: Sendable {
         var failure: TopGunError?
         var waiters: [Int: (level: WriteReceipt.Level, continuation: CheckedContinuation<Void, any Error>)] = [:]
         var lastWaiter = 0
+
+        /// Takes out those who wait for nothing above the level, in the order in which they came.
+        mutating func takeWaiters(upTo level: WriteReceipt.Level) -> [CheckedContinuation<Void, any Error>] {
+            let ready = waiters.filter { $0.value.level <= level }.sorted { $0.key < $1.key }
+            for (id, _) in ready { waiters[id] = nil }
+            return ready.map { $0.value.continuation }
+        }
     }
 
     private let state = Mutex(State())
@@ -63,9 +70,7 @@ final class WriteProgress: Sendable {
     func reached(_ level: WriteReceipt.Level) {
         let woken = state.withLock { state in
             state.level = max(state.level ?? level, level)
-            let ready = state.waiters.filter { $0.value.level <= level }
-            for id in ready.keys { state.waiters[id] = nil }
-            return ready.values.map(\.continuation)
+            return state.takeWaiters(upTo: level)
         }
         for continuation in woken { continuation.resume() }
     }
@@ -74,8 +79,7 @@ final class WriteProgress: Sendable {
     func failed(_ error: TopGunError) {
         let woken = state.withLock { state in
             if state.failure == nil { state.failure = error }
-            defer { state.waiters = [:] }
-            return state.waiters.values.map(\.continuation)
+            return state.takeWaiters(upTo: .persisted)
         }
         for continuation in woken { continuation.resume(throwing: error) }
     }

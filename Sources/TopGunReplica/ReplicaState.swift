@@ -48,7 +48,7 @@ package struct ReplicaState: ~Copyable, Sendable {
 
     var link = Link()
     var token: String?
-    var isOnlineWanted = true
+    package internal(set) var isOnlineWanted = true
     var isStarted = false
     var isUpgradeRequired = false
     /// Operations sent and not decided.
@@ -194,6 +194,11 @@ extension ReplicaState {
         load(map)
         if maps[map].loading == .loaded { syncSoon(map) }
         return MapID(index: map)
+    }
+
+    /// Maps that the application has open, in the order in which they became known.
+    package var openMaps: [MapID] {
+        maps.indices.filter { maps[$0].isOpen }.map { MapID(index: $0) }
     }
 
     package func name(of map: MapID) -> ByteString {

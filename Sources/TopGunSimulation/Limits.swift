@@ -2,6 +2,11 @@
 enum Limits {
     /// What a client waits for an answer before it gives up connecting.
     static let connectNanosMax: Int64 = 5_000_000_000
+    /// Bytes of a packet, the pause after which the first loss of one is made good, doubled each time, and how many times
+    /// it is sent again before the connection breaks: after 51 seconds.
+    static let packetBytes = 1_400
+    static let retransmissionNanosMin: Int64 = 200_000_000
+    static let retransmissionsMax = 7
     /// What the kernels at both ends of a connection take before a sender notices.
     static let socketBytes = 64 << 10
     /// Bytes queued for a connection above which its owner hears of it once they are down to half.

@@ -32,6 +32,9 @@ import Testing
             "NIOCore",
             "Foundation", "Observation",
         ],
+        "TopGunTesting": [
+            "TopGun", "TopGunSimulation", "TopGunReplica", "TopGunEnvironment", "TopGunServer", "Logging",
+        ],
         "TopGunWeb": ["TopGunModel", "TopGunQuery", "TopGunWire", "TopGunReplica"],
     ]
 

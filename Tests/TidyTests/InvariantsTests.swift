@@ -18,15 +18,28 @@ import Testing
     }
 }
 
-@Suite struct ReadmeTests {
-    @Test func `the example in the README is the one that a test compiles and runs`() throws {
-        let readme = try Tree.text("README.md")
-        let test = try Tree.text("Tests/TopGunTests/ReadmeExampleTests.swift")
-        let example = try #require(
-            test.firstMatch(of: /(?s)\/\/ README example begins\n(.*?)[ ]*\/\/ README example ends/)?.1)
-        let code = example.split(separator: "\n").map { $0.trimmingPrefix(/\s+/) }
-        let block = try #require(readme.firstMatch(of: /(?s)```swift\n(.*?)```/)?.1)
-        let shown = block.split(separator: "\n").map { $0.trimmingPrefix(/\s+/) }
-        #expect(code == shown)
+/// Examples on pages are those that tests compile and run.
+@Suite struct ExampleTests {
+    @Test(arguments: [
+        ("README.md", "Tests/TopGunTests/ReadmeExampleTests.swift", "README example"),
+        (
+            "Sources/TopGunTesting/TopGunTesting.docc/TestingYourApp.md", "Tests/TopGunTestingTests/ExampleTests.swift",
+            "Example"
+        ),
+    ])
+    func `the example on a page is the one that a test compiles and runs`(
+        page: String, test: String, marker: String
+    ) throws {
+        let test = try Tree.text(test)
+        let begin = try #require(test.firstRange(of: "// \(marker) begins\n"))
+        let end = try #require(test.firstRange(of: "// \(marker) ends"))
+        let example = Self.lines(test[begin.upperBound..<end.lowerBound])
+        let blocks = try Tree.text(page).matches(of: /(?s)```swift\n(.*?)```/).map { Self.lines($0.1) }
+        #expect(example.count > 5)
+        #expect(blocks.contains(example))
+    }
+
+    private static func lines(_ text: Substring) -> [Substring] {
+        text.split(separator: "\n").map { $0.trimmingPrefix(/\s+/) }.filter { !$0.isEmpty }
     }
 }

@@ -177,6 +177,52 @@ import TopGunEnvironment
         #expect(pair.client.notes.all.isEmpty)
     }
 
+    @Test func `lost packets cost time and change no order, and the connection breaks when all are lost`() {
+        let pair = Pair()
+        pair.host.weather.lossMillionths = 500_000
+        let sent = (0..<20).map { "\($0)" }
+        for message in sent { pair.send(message) }
+        pair.scheduler.run(forMillis: 100)
+        #expect(pair.node.notes.all.count < 20)
+        #expect(sent.starts(with: pair.node.notes.all))
+        pair.scheduler.run(forMillis: 40_000)
+        #expect(pair.node.notes.all == sent)
+
+        pair.host.weather.lossMillionths = 1_000_000
+        pair.send("20")
+        pair.scheduler.run(forMillis: 50_000)
+        // Nobody is told before it has been tried often enough.
+        #expect(pair.node.notes.all == sent)
+        #expect(pair.client.notes.all.isEmpty)
+        pair.scheduler.run(forMillis: 10_000)
+        #expect(pair.client.notes.all == ["closed"])
+        #expect(pair.node.notes.all.last == "closed")
+    }
+
+    @Test func `jobs from outside a turn are heard of, those of turns are not`() {
+        let scheduler = SimulatedScheduler(seed: 1)
+        let loop = scheduler.makeLoop(named: "loop")
+        let notes = Notes()
+        scheduler.onJobBetweenTurns { notes.add("outside") }
+        loop.execute { loop.execute { notes.add("inner") } }
+        scheduler.runUntilIdle()
+        #expect(notes.all == ["outside", "inner"])
+        scheduler.onJobBetweenTurns(nil)
+        loop.execute {}
+        #expect(notes.all.count == 2)
+    }
+
+    @Test func `a node that is asked to end ends, and starts again on what it wrote`() {
+        let scheduler = SimulatedScheduler(seed: 4)
+        let node = SimulatedNode(name: "node", settings: .init(), seed: 4, scheduler: scheduler)
+        node.start()
+        #expect(scheduler.run { node.state == .serving })
+        node.stop()
+        #expect(scheduler.run { node.state == .down })
+        node.start()
+        #expect(scheduler.run { node.state == .serving })
+    }
+
     @Test func `who does not read makes the other one's queue grow, and hears it all later`() {
         let pair = Pair()
         pair.node.accepted?.setReading(false)

@@ -9,6 +9,7 @@ import TopGunReplica
 @Suite struct ReplicaStoreTests {
     enum Kind: CaseIterable, CustomTestStringConvertible {
         case memory
+        case device
         case sqlite
 
         var testDescription: String { "\(self)" }
@@ -16,6 +17,7 @@ import TopGunReplica
         func make(_ folder: TemporaryFolder) throws -> any ReplicaStore {
             switch self {
             case .memory: InMemoryStore()
+            case .device: try DeviceStore {}.open()
             case .sqlite: try SQLiteStore(path: folder.path("replica.db"))
             }
         }

@@ -1,15 +1,17 @@
 import TopGunModel
 import TopGunReplica
 
-/// The store of a client: one of the two there are.
+/// The store of a client: one of those there are.
 enum ClientStore: ReplicaStore {
     case file(SQLiteStore)
     case memory(InMemoryStore)
+    case device(DeviceStore.Opened)
 
     func identity() throws(StoreError) -> StoredIdentity? {
         switch self {
         case .file(let store): try store.identity()
         case .memory(let store): try store.identity()
+        case .device(let store): try store.identity()
         }
     }
 
@@ -17,6 +19,7 @@ enum ClientStore: ReplicaStore {
         switch self {
         case .file(let store): try store.maps()
         case .memory(let store): try store.maps()
+        case .device(let store): try store.maps()
         }
     }
 
@@ -24,6 +27,7 @@ enum ClientStore: ReplicaStore {
         switch self {
         case .file(let store): try store.entries(ofMap: map, after: key, limit: limit)
         case .memory(let store): try store.entries(ofMap: map, after: key, limit: limit)
+        case .device(let store): try store.entries(ofMap: map, after: key, limit: limit)
         }
     }
 
@@ -31,6 +35,7 @@ enum ClientStore: ReplicaStore {
         switch self {
         case .file(let store): try store.operations(after: id, limit: limit)
         case .memory(let store): try store.operations(after: id, limit: limit)
+        case .device(let store): try store.operations(after: id, limit: limit)
         }
     }
 
@@ -38,6 +43,7 @@ enum ClientStore: ReplicaStore {
         switch self {
         case .file(let store): try store.setAside(after: id, limit: limit)
         case .memory(let store): try store.setAside(after: id, limit: limit)
+        case .device(let store): try store.setAside(after: id, limit: limit)
         }
     }
 
@@ -47,6 +53,7 @@ enum ClientStore: ReplicaStore {
         switch self {
         case .file(let store): try store.changes(since: sequence, operationsAfter: operation, limit: limit)
         case .memory(let store): try store.changes(since: sequence, operationsAfter: operation, limit: limit)
+        case .device(let store): try store.changes(since: sequence, operationsAfter: operation, limit: limit)
         }
     }
 
@@ -54,12 +61,15 @@ enum ClientStore: ReplicaStore {
         switch self {
         case .file(let store): try store.fates(of: ids)
         case .memory(let store): try store.fates(of: ids)
+        case .device(let store): try store.fates(of: ids)
         }
     }
 
     mutating func commit(_ transaction: StoreTransaction) throws(StoreError) -> CommitOutcome {
         switch self {
         case .file(let store):
+            return try store.commit(transaction)
+        case .device(let store):
             return try store.commit(transaction)
         case .memory(var store):
             // Taken out of the enum while it changes, so that it is not copied.

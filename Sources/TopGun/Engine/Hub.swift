@@ -6,6 +6,9 @@ final class Hub<Content: Sendable>: Sendable {
         var inboxes: [Int: Inbox<Content>] = [:]
         var last = 0
         var isFinished = false
+
+        /// In the order of subscribing: who is woken first must not depend on how a process hashes.
+        var ordered: [Inbox<Content>] { inboxes.sorted { $0.key < $1.key }.map { $0.value } }
     }
 
     private let state = Mutex(State())
@@ -28,7 +31,7 @@ final class Hub<Content: Sendable>: Sendable {
     }
 
     func change(_ body: (inout Content) -> Void) {
-        let inboxes = state.withLock { Array($0.inboxes.values) }
+        let inboxes = state.withLock { $0.ordered }
         for inbox in inboxes { inbox.change(body) }
     }
 
@@ -36,7 +39,7 @@ final class Hub<Content: Sendable>: Sendable {
         let inboxes = state.withLock { state in
             state.isFinished = true
             defer { state.inboxes = [:] }
-            return Array(state.inboxes.values)
+            return state.ordered
         }
         for inbox in inboxes { inbox.finish() }
     }

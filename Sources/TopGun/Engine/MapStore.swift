@@ -118,7 +118,7 @@ final class MapStore<Value: Codable & Sendable>: MapSink {
         all.finish()
         let hubs = single.withLock { single in
             single.isFinished = true
-            return Array(single.hubs.values)
+            return single.hubs.sorted { $0.key < $1.key }.map { $0.value }
         }
         for hub in hubs { hub.finish() }
     }

@@ -31,6 +31,8 @@ extension ReplicaEngine {
         switch location.kind {
         case .memory:
             store = .memory(InMemoryStore())
+        case .device(let device):
+            store = .device(try device.open())
         case .file(let path):
             let lockPath = path + "-lock"
             sharing.lockPath = lockPath
@@ -105,6 +107,7 @@ extension ReplicaEngine {
     // MARK: Closing
 
     func close() async {
+        guard !core.withLock({ $0.isAbandoned }) else { return }
         endConnection()
         await withCheckedContinuation { continuation in
             let isIdle = core.withLock { core in
@@ -114,6 +117,7 @@ extension ReplicaEngine {
             }
             if isIdle { continuation.resume() }
         }
+        guard !core.withLock({ $0.isAbandoned }) else { return }
         // What was decided before this is done before it: receipts hear of the last commit.
         await withCheckedContinuation { continuation in loop.execute { continuation.resume() } }
         await withCheckedContinuation { continuation in
@@ -143,6 +147,21 @@ extension ReplicaEngine {
         tell { replica, now in replica.setOnline(false, at: now) }
     }
 
+    /// The process is said to have died: nothing is stored or sent any more, and whoever waits is told that the client is
+    /// gone. For a simulated one, whose loop and threads have ended already.
+    func abandon() {
+        let waiters = core.withLock { core in
+            core.isClosed = true
+            core.isAbandoned = true
+            defer { core.idleWaiters = [] }
+            return core.idleWaiters
+        }
+        for waiter in waiters { waiter.resume() }
+        // Nobody will tell the link that it is closed, and it holds this.
+        outside.withLock { $0.link = nil }
+        finish()
+    }
+
     /// Ends every sequence, closes the store and lets another process sync; on the store's thread.
     private func finish() {
         let (sinks, queries, waiters) = core.withLock { core in
@@ -152,8 +171,8 @@ extension ReplicaEngine {
                 core.loadWaiters = [:]
             }
             return (
-                core.sinks.values.flatMap { $0 }, Array(core.querySinks.values),
-                core.loadWaiters.values.flatMap { $0 }
+                core.sinks.sorted { $0.key < $1.key }.flatMap { $0.value }, core.orderedQuerySinks,
+                core.loadWaiters.sorted { $0.key.index < $1.key.index }.flatMap { $0.value }
             )
         }
         for sink in sinks { sink.finish() }

@@ -56,6 +56,13 @@ final class ReplicaEngine: Sendable {
         var isCommitting = false
         var idleWaiters: [CheckedContinuation<Void, Never>] = []
         var isClosed = false
+        /// The process is said to have died: its loop and threads do nothing any more.
+        var isAbandoned = false
+
+        /// In the order in which the queries were asked.
+        var orderedQuerySinks: [any QuerySink] {
+            querySinks.sorted { $0.key.number < $1.key.number }.map { $0.value }
+        }
     }
 
     /// What only the loop touches; the lock is never contended and only there for the compiler.
@@ -268,7 +275,7 @@ struct ReceiptBook: Sendable {
 
     mutating func takeAll() -> [WriteProgress] {
         defer { receipts = [:] }
-        return Array(receipts.values)
+        return receipts.sorted { $0.key.number < $1.key.number }.map { $0.value }
     }
 
     /// Lets go of those whose write is safe and which nobody holds any more: no later news of them matters.

@@ -43,7 +43,9 @@ package final class SimulatedLink: @unchecked Sendable {
 
     func open(_ receiver: any MessageReceiver) {
         client.receiver = ClientSide(receiver)
-        node.loop.schedule(afterNanos: network.latency(host.weather)) { [self] in
+        let loss = network.retransmission(host.weather, bytes: 0)
+        if loss.breaks { return finish(client, "timed out", afterNanos: Limits.connectNanosMax) }
+        node.loop.schedule(afterNanos: network.latency(host.weather) + loss.nanos) { [self] in
             guard !isCut, listener.isAccepting, !client.isGone else {
                 if !client.isGone { finish(client, "refused", afterNanos: network.latency(host.weather)) }
                 return
@@ -97,9 +99,13 @@ package final class SimulatedLink: @unchecked Sendable {
     private func send(_ messages: [ByteBuffer], to target: LinkEnd) {
         let now = network.scheduler.nowNanos
         var arrival = max(target.lastArrivalNanos, now + network.latency(host.weather))
-        if let rate = host.weather.bytesPerSecond {
-            let bytes = messages.reduce(0) { $0 + $1.readableBytes }
-            arrival += Int64(bytes) * 1_000_000_000 / rate
+        let bytes = messages.reduce(0) { $0 + $1.readableBytes }
+        if let rate = host.weather.bytesPerSecond { arrival += Int64(bytes) * 1_000_000_000 / rate }
+        let loss = network.retransmission(host.weather, bytes: bytes)
+        arrival += loss.nanos
+        if loss.breaks {
+            // Just before what was lost would be there, and everything behind it.
+            client.loop.schedule(afterNanos: arrival - now - 1) { [self] in cut(tellsClient: true, tellsNode: true) }
         }
         target.lastArrivalNanos = arrival
         target.loop.schedule(afterNanos: arrival - now) { [self] in arrive(messages, at: target) }

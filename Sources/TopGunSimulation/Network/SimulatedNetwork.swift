@@ -37,6 +37,21 @@ package final class SimulatedNetwork: @unchecked Sendable {
         20_000 + Int64(below(Int(max(weather.latencyNanosMax, 1))))
     }
 
+    /// How much longer something travels because packets of it get lost, and whether one gets lost so often that the
+    /// connection breaks then. Packets travel side by side, so the unluckiest one decides.
+    func retransmission(_ weather: Weather, bytes: Int) -> (nanos: Int64, breaks: Bool) {
+        guard weather.lossMillionths > 0 else { return (0, false) }
+        var most = 0
+        for _ in 0...bytes / Limits.packetBytes {
+            var losses = 0
+            while losses <= Limits.retransmissionsMax, generator.chance(weather.lossMillionths, in: 1_000_000) {
+                losses += 1
+            }
+            most = max(most, losses)
+        }
+        return (Limits.retransmissionNanosMin * ((1 << Int64(most)) - 1), most > Limits.retransmissionsMax)
+    }
+
     func below(_ bound: Int) -> Int {
         generator.below(bound)
     }

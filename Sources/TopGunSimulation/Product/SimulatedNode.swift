@@ -123,6 +123,20 @@ package final class SimulatedNode: SimulatedListener, @unchecked Sendable {
         ends = []
     }
 
+    /// Lets the process end as it does when it is asked to: nothing of it stays behind, as tasks of a killed one do.
+    package func stop() {
+        guard let node, state == .serving else { return crash(power: false) }
+        let life = lives
+        spawner.spawn("stop") { [self] in
+            do throws(ServerError) {
+                try await node.stop()
+            } catch {
+                // It ends all the same: its disk has failed, and whoever watches this node was told of that.
+            }
+            if life == lives { crash(power: false) }
+        }
+    }
+
     package func setPaused(_ isPaused: Bool) {
         spawner.setPaused(isPaused)
     }

@@ -55,6 +55,7 @@ package final class SimulatedScheduler: Sendable {
         var blockedNanos: Int64 = 0
         var turns = 0
         var trace: UInt64 = 0
+        var onJobBetweenTurns: (@Sendable () -> Void)?
     }
 
     package init(seed: UInt64) {
@@ -69,6 +70,11 @@ package final class SimulatedScheduler: Sendable {
 
     /// A hash over which loop took each turn and when; two runs of one seed that differ here are not deterministic.
     package var trace: UInt64 { state.withLock { $0.trace } }
+
+    /// Hears of each job that somebody gives while no turn is being taken, as only other threads do. Called on theirs.
+    package func onJobBetweenTurns(_ body: (@Sendable () -> Void)?) {
+        state.withLock { $0.onJobBetweenTurns = body }
+    }
 
     package func makeLoop(named name: String) -> SimulatedLoop {
         let index = state.withLock { state in
@@ -126,14 +132,16 @@ package final class SimulatedScheduler: Sendable {
     // MARK: - What loops ask for
 
     func add(_ job: Job, to loop: Int) {
-        state.withLock { state in
-            guard !state.queues[loop].isStopped else { return }
+        let listener = state.withLock { state -> (@Sendable () -> Void)? in
+            guard !state.queues[loop].isStopped else { return nil }
             if state.blockedNanos > 0, state.current != loop {
                 _ = state.setTimer(to: loop, afterNanos: state.blockedNanos, job)
             } else {
                 state.append(job, to: loop)
             }
+            return state.current == nil ? state.onJobBetweenTurns : nil
         }
+        listener?()
     }
 
     func addTimer(to loop: Int, afterNanos delay: Int64, _ job: @escaping @Sendable () -> Void) -> UInt64 {
