@@ -170,7 +170,7 @@ extension GatewayCore {
         guard !shell.isClosing, let query = shell.queries[queryID] else { return }
         if query.limit != nil || query.isCut { return scheduleRefresh(shell, queryID) }
         guard !shell.lostQueries.contains(queryID) else { return }
-        guard shell.connection.queuedBytes <= Limits.broadcastQueueBytesMax else {
+        guard !isTooSlow(shell) else {
             metrics.counts.eventsDropped += 1
             return lose(shell) { $0.lostQueries.insert(queryID) }
         }

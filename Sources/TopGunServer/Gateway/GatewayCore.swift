@@ -100,6 +100,8 @@ struct GatewayTerms: Sendable {
     var entropy: any Entropy
     var devices: DeviceMemory
     var devicesPerLoopMax = Limits.devicesPerLoopMax
+    /// Bytes queued for a connection above which events are dropped.
+    var broadcastQueueBytesMax = Limits.broadcastQueueBytesMax
     var clusterID: ByteString
     var serverID: ByteString
     var restoreEpoch: Int64

@@ -74,7 +74,8 @@ struct Crew {
             operationsPerSecond: configuration.operationsPerSecond, operationsBurst: configuration.operationsBurst,
             tokens: context.tokens, spawner: context.environment.spawner, entropy: context.environment.entropy,
             devices: DeviceMemory(),
-            devicesPerLoopMax: options.devicesPerLoopMax, clusterID: identity.clusterID, serverID: identity.nodeID,
+            devicesPerLoopMax: options.devicesPerLoopMax, broadcastQueueBytesMax: options.broadcastQueueBytesMax,
+            clusterID: identity.clusterID, serverID: identity.nodeID,
             restoreEpoch: Int64(clamping: identity.restoreEpoch), incarnation: context.environment.entropy.next(),
             log: context.log)
     }

@@ -9,7 +9,7 @@ import TopGunStorage
 /// never through this actor.
 actor Partition {
     nonisolated let id: PartitionID
-    private nonisolated let group: LoopBound<GroupCore>
+    nonisolated let group: LoopBound<GroupCore>
     /// How many times it was torn down.
     private var deaths = 0
 
@@ -27,6 +27,9 @@ actor Partition {
     /// written of a partition that is torn down, not even in the middle of it.
     func checkpoint(into store: CheckpointStore) async -> StorageError? {
         guard group.value.isOpen(id) else { return nil }
+        #if MUTANTS
+        if Mutant.awaitBetweenReadAndWrite.isOn { return await checkpointOfThePast(into: store) }
+        #endif
         let deaths = deaths
         let writer = store.begin(partition: id.index, covering: group.value.durablePosition)
         var sink = ByteSink(capacity: Limits.checkpointSliceBytes + 4_096)
@@ -50,7 +53,7 @@ actor Partition {
         return failure
     }
 
-    private func append(_ slice: ByteSink, to writer: CheckpointWriter) async -> (ByteSink, StorageError?) {
+    func append(_ slice: ByteSink, to writer: CheckpointWriter) async -> (ByteSink, StorageError?) {
         await withCheckedContinuation { continuation in
             writer.append(slice, from: group.loop) { recycled, failure in
                 continuation.resume(returning: (recycled, failure))
