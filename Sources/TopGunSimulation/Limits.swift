@@ -3,7 +3,11 @@ enum Limits {
     /// What a client waits for an answer before it gives up connecting.
     static let connectNanosMax: Int64 = 5_000_000_000
     /// What the kernels at both ends of a connection take before a sender notices.
-    static let socketBytes = 64 << 10
+    static let socketBytes = 16 << 10
+    /// Bytes of events that answer the writes of one window, which lost to what stands: nobody drops those.
+    static let answeredEventBytesMax = 32 << 10
+    /// What a node takes as one message.
+    static let messageBytesMax = 16 << 20
     /// Bytes queued for a connection above which its owner hears of it once they are down to half.
     static let queueBytesHigh = 1_024 * 1_024
     /// Bytes that may ever be queued for one connection: events up to one limit of the server, answers up to another, and a
@@ -16,6 +20,10 @@ enum Limits {
     static let commitNanosMax: Int64 = 3_000_000
     /// Entries that a client reads from its store at once.
     static let pageEntries = 8
+
+    /// Operations that a run of cores applies at once at most, and log bytes after which others may load them.
+    static let coreBatchOperations = 64
+    static let coreLogBytes = 16 << 10
 
     /// How long a value with a lifetime lives at most.
     static let lifetimeMillisMax: Int64 = 20_000

@@ -9,8 +9,8 @@ package final class SimulatedNetwork: @unchecked Sendable {
     private var generator: SeededGenerator
     private var listeners: [String: any SimulatedListener] = [:]
     private var lastLink: UInt64 = 0
-    /// Sees every message that a node hands to a socket, at that moment.
-    package var sniffer: ((LinkEnd, [UInt8]) -> Void)?
+    /// Sees every message that a node hands to a socket, at that moment, and how many bytes are queued there before it.
+    package var sniffer: ((LinkEnd, UnsafeRawBufferPointer, Int) -> Void)?
     /// Counts what the weather did.
     package var onEvent: ((NetworkEvent) -> Void)?
 
@@ -40,12 +40,17 @@ package final class SimulatedNetwork: @unchecked Sendable {
     func below(_ bound: Int) -> Int {
         generator.below(bound)
     }
+
+    /// The mask of a client's next frame.
+    func mask() -> UInt32 {
+        UInt32(truncatingIfNeeded: generator.next())
+    }
 }
 
 /// Something that happened to messages, for the counters.
 package enum NetworkEvent: String, Sendable, CaseIterable {
     case messageLost, messageRepeated, messagesSwapped, messageCutInside, connectionReset, connectionRefused
-    case connectionTimedOut, readSplit
+    case connectionTimedOut, readSplit, messageFragmented
 }
 
 /// A process that takes connections.
