@@ -4,8 +4,6 @@ enum Limits {
     static let connectNanosMax: Int64 = 5_000_000_000
     /// What the kernels at both ends of a connection take before a sender notices.
     static let socketBytes = 16 << 10
-    /// Bytes of events that answer the writes of one window, which lost to what stands: nobody drops those.
-    static let answeredEventBytesMax = 32 << 10
     /// What a node takes as one message.
     static let messageBytesMax = 16 << 20
     /// Bytes queued for a connection above which its owner hears of it once they are down to half.

@@ -87,10 +87,11 @@ extension GatewayCore {
 
     private func broadcast(_ frame: UnsafeRawBufferPointer, of map: ByteString, to shell: SessionShell) {
         guard !shell.isClosing, !shell.lostMaps.contains(map) else { return }
+        let queuedBytes = shell.connection.queuedBytes
         #if MUTANTS
-        let isSlow = isTooSlow(shell) && !Mutant.slowReaderKeepsAll.isOn
+        let isSlow = isTooSlow(queuedBytes) && !Mutant.slowReaderKeepsAll.isOn
         #else
-        let isSlow = isTooSlow(shell)
+        let isSlow = isTooSlow(queuedBytes)
         #endif
         guard !isSlow else {
             metrics.counts.eventsDropped += 1
@@ -98,12 +99,13 @@ extension GatewayCore {
             return
         }
         metrics.counts.eventsSent += 1
+        metrics.broadcastQueueBytesPeak = max(metrics.broadcastQueueBytesPeak, queuedBytes)
         sendNumbered(frame, to: shell)
     }
 
     /// Whether so much is queued for a connection that no event is added.
-    func isTooSlow(_ shell: SessionShell) -> Bool {
-        shell.connection.queuedBytes > terms.broadcastQueueBytesMax
+    func isTooSlow(_ queuedBytes: Int) -> Bool {
+        queuedBytes > terms.broadcastQueueBytesMax
     }
 
     /// Notes a loss for a client that can be told later, or ends the connection of one that cannot.

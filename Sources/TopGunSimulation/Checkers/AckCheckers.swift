@@ -12,17 +12,22 @@ extension Checker {
             levels[ref] = max(levels[ref] ?? .none, level)
         }
         var violations: [Violation] = []
+        // Put together only where it is needed: every operation of a run comes through here.
+        func level(_ ref: OperationRef) -> String {
+            levels[ref].map { "acknowledged at \($0)" } ?? "never acknowledged"
+        }
         for (ref, event) in history.storedOperations where !refused.contains(ref) {
             guard let place = Place(event), let stamp = event.stamp else { continue }
             for audit in audits {
-                let level = levels[ref].map { "acknowledged at \($0)" } ?? "never acknowledged"
                 guard let final = audit.content[place]?.stamp else {
-                    violations.append(violation("\(ref), \(level), is lost: \(place) has no record for \(audit.name)"))
+                    violations.append(
+                        violation("\(ref), \(level(ref)), is lost: \(place) has no record for \(audit.name)"))
                     continue
                 }
                 if final < stamp {
                     violations.append(
-                        violation("\(ref) of \(stamp), \(level), is lost: \(place) has \(final) for \(audit.name)"))
+                        violation(
+                            "\(ref) of \(stamp), \(level(ref)), is lost: \(place) has \(final) for \(audit.name)"))
                 }
             }
         }
@@ -54,10 +59,12 @@ extension Checker {
 
     /// A value takes effect under no other stamps than those that its author gave it, and at no other place.
     func checkOnceEffects(_ history: Evidence) -> [Violation] {
-        var given: [UInt32: (place: Place, stamps: Set<Stamp>)] = [:]
+        // Rarely more than one stamp each.
+        var given: [UInt32: (place: Place, stamps: [Stamp])] = [:]
         for event in history.of(.wrote, .stored, .restamped) {
             guard let value = event.value, let place = Place(event), let stamp = event.stamp else { continue }
-            given[value, default: (place, [])].stamps.insert(stamp)
+            if given[value]?.stamps.contains(stamp) ?? false { continue }
+            given[value, default: (place, [])].stamps.append(stamp)
         }
         var violations: [Violation] = []
         for event in history.of(.holds) where event.who.hasPrefix("auditor") {

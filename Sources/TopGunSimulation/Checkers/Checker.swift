@@ -127,6 +127,22 @@ final class Evidence {
         return stored
     }()
 
+    /// Whether the same write, under the same stamp, was in a log before: it is offered again.
+    func wasStoredBefore(_ event: HistoryEvent) -> Bool {
+        guard let stamp = event.stamp, let first = firstStored[stamp], first.op != event.op || first.who != event.who
+        else { return false }
+        return first.value == event.value && Place(first) == Place(event)
+    }
+
+    /// The first write in a log under each stamp.
+    private lazy var firstStored: [Stamp: HistoryEvent] = {
+        var first: [Stamp: HistoryEvent] = [:]
+        for event in of(.stored, .restamped) {
+            if let stamp = event.stamp, first[stamp] == nil { first[stamp] = event }
+        }
+        return first
+    }()
+
     /// Operations that were refused for good.
     private(set) lazy var refusedOperations: Set<OperationRef> = {
         var refused: Set<OperationRef> = []

@@ -105,7 +105,6 @@ extension Checker {
         var last: [String: Stamp] = [:]
         var latestWall = Int64.min
         var stamps: [OperationRef: Stamp] = [:]
-        var given: [Stamp: HistoryEvent] = [:]
         var violations: [Violation] = []
         for event in history.of(.stored, .restamped, .acknowledged, .late, .fault) {
             if let wall = event.wall { latestWall = max(latestWall, wall) }
@@ -114,13 +113,8 @@ extension Checker {
                 guard let stamp = event.stamp, let op = event.op else { continue }
                 let ref = OperationRef(client: event.who, op: op)
                 stamps[ref] = stamp
-                if event.kind == .stored, let known = given[stamp], known.value == event.value,
-                    Place(known) == Place(event)
-                {
-                    continue
-                }
-                given[stamp] = event
                 if let previous = last[stamp.node], stamp <= previous {
+                    if event.kind == .stored, history.wasStoredBefore(event) { continue }
                     violations.append(violation("\(ref) is stamped \(stamp), not after \(previous)", at: event))
                 }
                 last[stamp.node] = stamp

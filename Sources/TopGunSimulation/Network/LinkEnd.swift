@@ -64,11 +64,7 @@ package final class LinkEnd: MessageConnection, @unchecked Sendable {
         unflushedBytes = 0
         guard !link.isSilenced(side) else { return }
         if side == .node, let sniffer = link.host.network.sniffer {
-            var queued = queuedBytes
-            for message in messages {
-                message.withUnsafeReadableBytes { sniffer(self, $0, queued) }
-                queued += message.readableBytes
-            }
+            for message in messages { message.withUnsafeReadableBytes { sniffer(self, $0) } }
         }
         link.transmit(messages, from: side)
         queuedBytesPeak = max(queuedBytesPeak, queuedBytes)

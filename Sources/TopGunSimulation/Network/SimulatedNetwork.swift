@@ -9,8 +9,8 @@ package final class SimulatedNetwork: @unchecked Sendable {
     private var generator: SeededGenerator
     private var listeners: [String: any SimulatedListener] = [:]
     private var lastLink: UInt64 = 0
-    /// Sees every message that a node hands to a socket, at that moment, and how many bytes are queued there before it.
-    package var sniffer: ((LinkEnd, UnsafeRawBufferPointer, Int) -> Void)?
+    /// Sees every message that a node hands to a socket, at that moment.
+    package var sniffer: ((LinkEnd, UnsafeRawBufferPointer) -> Void)?
     /// Counts what the weather did.
     package var onEvent: ((NetworkEvent) -> Void)?
 

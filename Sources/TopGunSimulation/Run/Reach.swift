@@ -13,13 +13,14 @@ package enum Reach {
     private static let node = [
         "node.serving", "node.failed.disk", "node.refused.damagedData", "node.refused.disk", "node.superseded",
         "node.repeated", "node.checkpoint", "node.expired", "node.forwarded", "node.merkle", "node.delta",
-        "node.eventDropped", "node.late", "late.none", "late.memory",
+        "node.eventDropped", "node.late", "node.partitionRebuilt", "node.pulled", "late.none", "late.memory",
         "recovery.misreadRefused", "recovery.misreadHarmless", "recovery.tailMisread", "operator.salvage",
         "operator.salvageWithLoss",
     ]
 
     private static let client = [
         "refusal.CLOCK_AHEAD", "refusal.NODE_FULL", "refusal.NOT_READY", "level.persisted", "client.storeFailed",
+        "client.restamped", "client.notStored", "client.clockAhead",
     ]
 
     package static func add(_ counts: [String: Int], to total: inout [String: Int]) {

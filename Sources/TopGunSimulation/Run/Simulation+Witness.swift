@@ -3,20 +3,33 @@ import TopGunWire
 
 /// What the world sees of the node's messages, in the moment in which they are handed to a socket.
 extension Simulation {
-    /// `queued` is what waits at the socket already.
-    func sniff(_ message: UnsafeRawBufferPointer, queued: Int, from end: LinkEnd) {
+    func sniff(_ message: UnsafeRawBufferPointer, from end: LinkEnd) {
         Token.each(in: message) { token in noteShown(token) }
-        switch Sight(message) {
-        case .event: eventQueuePeak = max(eventQueuePeak, queued)
-        case .other: break
-        case .claim:
-            do throws(WireError) {
-                note(try ServerMessage.decode(message), to: end.link?.host.name ?? "")
-            } catch {
-                preconditionFailure("the node sent what nobody can read: \(error)")
-            }
+        guard Self.isClaim(message) else { return }
+        do throws(WireError) {
+            note(try ServerMessage.decode(message), to: end.link?.host.name ?? "")
+        } catch {
+            preconditionFailure("the node sent what nobody can read: \(error)")
         }
     }
+
+    /// Whether it is one of the messages that tell of operations or trees: decoding all would take most of a run. The
+    /// node's begin with their type; one that does not is looked at.
+    private static func isClaim(_ message: UnsafeRawBufferPointer) -> Bool {
+        let start = message.first == 0xde ? 3 : 1
+        guard message.count > start + 6, message[start...].starts(with: typeKey) else { return true }
+        let length = Int(message[start + 5] & 0x1f)
+        let word = message[(start + 6)...].prefix(length)
+        switch length {
+        case 6: return word.elementsEqual("OP_ACK".utf8)
+        case 8: return word.elementsEqual("LEVEL_UP".utf8)
+        case 14: return word.elementsEqual("SYNC_RESP_ROOT".utf8)
+        default: return false
+        }
+    }
+
+    /// The text `type` as the first key of a message.
+    private static let typeKey = [0xa4] + Array("type".utf8)
 
     private func noteShown(_ token: UInt32) {
         let isDurable = durable.contains(token)
@@ -75,35 +88,4 @@ extension Simulation {
         reach((kind == .late ? Self.lateLevels : Self.levels)[level.rawValue])
         record(event)
     }
-}
-
-/// What the world wants to know of a message: decoding all would take most of a run.
-private enum Sight {
-    /// It tells of operations or of trees.
-    case claim
-    /// It tells of somebody else's write.
-    case event
-    case other
-
-    /// The node's messages begin with their type; one that does not is looked at.
-    init(_ message: UnsafeRawBufferPointer) {
-        let start = message.first == 0xde ? 3 : 1
-        guard message.count > start + 6, message[start...].starts(with: Self.typeKey) else {
-            self = .claim
-            return
-        }
-        let length = Int(message[start + 5] & 0x1f)
-        let word = message[(start + 6)...].prefix(length)
-        self =
-            switch length {
-            case 6 where word.elementsEqual("OP_ACK".utf8): .claim
-            case 8 where word.elementsEqual("LEVEL_UP".utf8): .claim
-            case 14 where word.elementsEqual("SYNC_RESP_ROOT".utf8): .claim
-            case 12 where word.elementsEqual("SERVER_EVENT".utf8): .event
-            default: .other
-            }
-    }
-
-    /// The text `type` as the first key of a message.
-    private static let typeKey = [0xa4] + Array("type".utf8)
 }

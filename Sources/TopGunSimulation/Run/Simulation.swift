@@ -29,8 +29,8 @@ package final class Simulation: @unchecked Sendable {
     var durable: Set<UInt32> = []
     /// Tokens that ever left the node.
     var shown: Set<UInt32> = []
-    /// The most that was queued for a connection when an event was added to it.
-    var eventQueuePeak = 0
+    /// The most that was queued for a connection when somebody else's write was told to it.
+    private var eventQueuePeak = 0
     private var dice: SeededGenerator
     private var written = 0
     private var nextToken: UInt32 = 0
@@ -103,7 +103,7 @@ package final class Simulation: @unchecked Sendable {
         node.disk.watch(witness)
         network.listen(on: node.name, node)
         // See above.
-        network.sniffer = { [unowned self] in sniff($1, queued: $2, from: $0) }
+        network.sniffer = { [unowned self] in sniff($1, from: $0) }
         network.onEvent = { [unowned self] in reach("network.\($0.rawValue)") }
         // See above.
         node.onServing = { [unowned self] in nodeServes() }
@@ -142,6 +142,7 @@ package final class Simulation: @unchecked Sendable {
             tellContents(devices)
         }
         countMetrics()
+        countKinds()
         noteBounds()
         return Outcome(history: history, trace: scheduler.trace, turns: scheduler.turns, reached: reached)
     }
@@ -366,7 +367,7 @@ package final class Simulation: @unchecked Sendable {
         var queue = event(.bound, node.name)
         queue.note = "bytes queued for a reader that is sent more events"
         queue.count = Int64(eventQueuePeak)
-        queue.limit = Int64(node.settings.broadcastQueueBytesMax + Limits.answeredEventBytesMax)
+        queue.limit = Int64(node.settings.broadcastQueueBytesMax)
         record(queue)
         var event = event(.bound, node.name)
         event.note = "bytes on the disk"
@@ -376,15 +377,29 @@ package final class Simulation: @unchecked Sendable {
         record(event)
     }
 
+    /// What clients came to, as far as they say so.
+    private func countKinds() {
+        for event in history.events {
+            switch event.kind {
+            case .restamped: reach("client.restamped")
+            case .notStored: reach("client.notStored")
+            case .clockAhead: reach("client.clockAhead")
+            default: break
+            }
+        }
+    }
+
     private func countMetrics() {
         for loop in node.metrics.loops {
             let counts = loop.counts
+            eventQueuePeak = max(eventQueuePeak, loop.broadcastQueueBytesPeak)
             for (name, count) in [
                 ("node.superseded", counts.operationsSuperseded), ("node.repeated", counts.operationsRepeated),
                 ("node.checkpoint", counts.checkpointsWritten), ("node.expired", counts.recordsExpired),
                 ("node.forwarded", counts.operationsForwarded), ("node.merkle", counts.merkleAnswers),
                 ("node.eventDropped", counts.eventsDropped), ("node.late", counts.operationsLate),
-                ("node.delta", counts.deltasSent),
+                ("node.delta", counts.deltasSent), ("node.partitionRebuilt", counts.partitionsRebuilt),
+                ("node.pulled", counts.recordsPulled),
             ] where count > 0 {
                 reached[name, default: 0] += count
             }
