@@ -108,13 +108,18 @@ enum Worker {
                 let seen = Set(reports.map(\.seed))
                 let lost = (piece.first...piece.last).filter { !seen.contains($0) }
                 if tellsFailures {
-                    for seed in lost { print("seed \(seed): the worker ended; topgun-sim replay \(seed) shows why") }
+                    for seed in lost { say("seed \(seed): the worker ended; topgun-sim replay \(seed) shows why") }
                 }
                 summary.lost.append(contentsOf: lost)
                 if tellsProgress {
                     progress.note(done: summary.seeds, failed: summary.failed.count + summary.lost.count)
                 }
             }
+        }
+
+        /// At once, wherever standard output leads: a long run is looked at while it goes on.
+        private func say(_ line: String) {
+            FileHandle.standardOutput.write(Data("\(line)\n".utf8))
         }
 
         private func note(_ report: SeedReport) {
@@ -124,7 +129,7 @@ enum Worker {
             Reach.add(report.reached, to: &summary.reached)
             guard report.isFailure else { return }
             summary.failed.append(report)
-            if tellsFailures { print(report.text) }
+            if tellsFailures { say(report.text) }
             if isEnough?(report) ?? false { pieces = [] }
         }
     }

@@ -248,6 +248,7 @@ import TopGunServer
         let rest = Array(pair.node.notes.all.dropFirst(4))
         #expect(rest.last == "closed" && ["5", "6", "7"].starts(with: rest.dropLast()))
         #expect(pair.client.notes.all == ["closed"])
+        #expect(!pair.host.isDeceived)
     }
 
     @Test func `what a client sends arrives whole whatever pieces it comes in`() {
@@ -285,6 +286,7 @@ import TopGunServer
         pair.scheduler.run(forMillis: 1_000)
         #expect(pair.node.notes.all == ["closed"])
         #expect(pair.client.notes.all.isEmpty)
+        #expect(pair.host.isDeceived, "nobody may call that world quiet")
     }
 
     @Test func `who does not read makes the other one's queue grow, and hears it all later`() {

@@ -58,6 +58,11 @@ package final class SimulatedLink: @unchecked Sendable {
         }
     }
 
+    /// Whether the client believes in a connection that nobody is at the other end of.
+    var isHalfOpen: Bool {
+        !client.isGone && !client.isFinished && (isCut || node.isGone || node.isFinished)
+    }
+
     // MARK: - Sending
 
     /// Whether what this end says is said by nobody.

@@ -106,6 +106,9 @@ package final class SimulatedHost: Network, @unchecked Sendable {
         link.open(receiver)
     }
 
+    /// Whether the machine's process has yet to find out that a connection is none any more.
+    var isDeceived: Bool { links.contains { $0.isHalfOpen } }
+
     func forget(_ link: SimulatedLink) {
         links.removeAll { $0 === link }
         link.client.link = nil

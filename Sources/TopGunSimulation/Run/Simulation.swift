@@ -160,11 +160,12 @@ package final class Simulation: @unchecked Sendable {
         var quietFor = 0
         while quietFor < 12 {
             scheduler.run(forMillis: 250)
-            let isQuiet = devices.allSatisfy { $0.process?.isQuiet ?? false }
+            // Who has not noticed yet that a connection is dead (N08) is not at rest, whatever it believes.
+            let isQuiet = devices.allSatisfy { ($0.process?.isQuiet ?? false) && !$0.host.isDeceived }
             quietFor = isQuiet ? quietFor + 1 : 0
             if quietFor == 1 { noteQuiet(start) }
             if quietFor == 0, scheduler.nowNanos - start > millisMax * 1_000_000 {
-                for device in devices where !(device.process?.isQuiet ?? false) {
+                for device in devices where !(device.process?.isQuiet ?? false) || device.host.isDeceived {
                     var event = event(.stuck, device.name)
                     event.note = "node \(node.state), \(device.process?.unrest ?? "not running")"
                     record(event)
