@@ -72,7 +72,8 @@ let package = Package(
         .target(
             name: "TopGunSimulation",
             dependencies: [
-                "TopGunModel", "TopGunWire", "TopGunReplica", "TopGunEnvironment", "TopGunServer", .logging, .nioCore,
+                "TopGunModel", "TopGunWire", "TopGunReplica", "TopGunPartition", "TopGunStorage", "TopGunEnvironment",
+                "TopGunServer", .logging, .nioCore,
             ],
             swiftSettings: house),
         .executableTarget(
@@ -142,7 +143,8 @@ let package = Package(
             name: "TopGunReplicaTests", dependencies: ["TopGunReplica", "TopGunWire", "TopGunModel", "GoldenVectors"],
             swiftSettings: house),
         .testTarget(
-            name: "TopGunSimulationTests", dependencies: ["TopGunSimulation", "TopGunEnvironment", .nioCore],
+            name: "TopGunSimulationTests",
+            dependencies: ["TopGunSimulation", "TopGunServer", "TopGunEnvironment", .nioCore],
             swiftSettings: house),
         .testTarget(
             name: "TopGunServerTests",

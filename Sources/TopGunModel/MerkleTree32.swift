@@ -21,12 +21,6 @@ package struct MerkleTree32: Equatable, Sendable {
 
     package init() {}
 
-    /// A tree put together from leaf sums kept elsewhere; both must have one element per leaf.
-    package init(sums: UnsafeBufferPointer<UInt32>, counts: UnsafeBufferPointer<UInt32>) {
-        precondition(sums.count == ModelLimits.merkleLeafCount && counts.count == sums.count, "one element per leaf")
-        leaves = sums.indices.map { Leaf(sum: sums[$0], count: counts[$0]) }
-    }
-
     /// How many items the tree holds.
     package var count: Int { leaves.reduce(0) { $0 + Int(truncatingIfNeeded: $1.count) } }
 }
@@ -74,6 +68,13 @@ extension MerkleTree32 {
         leaves[leaf].count &-= 1
     }
 
+    /// Adds what a leaf holds that is kept elsewhere: the sum of so many mixed items.
+    package mutating func add(sum: UInt32, count: UInt32, toLeaf leaf: Int) {
+        if leaves.isEmpty { leaves = Array(repeating: Leaf(), count: ModelLimits.merkleLeafCount) }
+        leaves[leaf].sum = leaves[leaf].sum &+ sum
+        leaves[leaf].count &+= count
+    }
+
     /// Adds all items of another shard of the same map; no item may be in both.
     package mutating func formUnion(_ other: MerkleTree32) {
         guard !other.leaves.isEmpty else { return }
@@ -118,11 +119,20 @@ extension MerkleTree32 {
     }
 
     private func hash(first: Int, width: Int) -> UInt32 {
+        leaves.withUnsafeBufferPointer { Self.hash($0, first: first, width: width) }
+    }
+
+    private static func hash(_ leaves: UnsafeBufferPointer<Leaf>, first: Int, width: Int) -> UInt32 {
         guard width > 1 else { return leaves[first].sum }
-        let step = width / 16
         var sum: UInt32 = 0
+        guard width > 16 else {
+            // In a loop of its own: almost all of the work of a root.
+            for leaf in first..<first + 16 { sum = sum &+ KeyHash.mix(leaves[leaf].sum) }
+            return sum
+        }
+        let step = width / 16
         for digit in 0..<16 {
-            sum = sum &+ KeyHash.mix(hash(first: first + digit * step, width: step))
+            sum = sum &+ KeyHash.mix(hash(leaves, first: first + digit * step, width: step))
         }
         return sum
     }

@@ -24,6 +24,14 @@ package enum Mutant: String, CaseIterable, Sendable {
     case cumulativeAcknowledgement
     /// A refusal counts as success.
     case refusalCountsAsSynced
+    /// A client takes itself for compared as soon as a root has come.
+    case cursorAdvancesOnReceipt
+    /// What a checkpoint covers is asked after others had their turns, and not when its records were read.
+    case awaitBetweenReadAndWrite
+    /// The newest checkpoint of any partition decides what the log may let go.
+    case watermarkIsMaximum
+    /// Events are kept for a reader however slow it is.
+    case slowReaderKeepsAll
 
     // Set before the first world of a process is made and never after; worlds run on one thread.
     nonisolated(unsafe) package static var active: Mutant?

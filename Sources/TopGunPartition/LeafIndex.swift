@@ -151,11 +151,14 @@ struct LeafIndex {
     // MARK: Reads
 
     func tree() -> MerkleTree32 {
-        let sums = (0..<ModelLimits.merkleLeafCount).map { self[$0]?.pointee.sum ?? 0 }
-        let counts = (0..<ModelLimits.merkleLeafCount).map { self[$0]?.pointee.count ?? 0 }
-        return sums.withUnsafeBufferPointer { sums in
-            counts.withUnsafeBufferPointer { MerkleTree32(sums: sums, counts: $0) }
+        var tree = MerkleTree32()
+        for page in 0..<Self.pageCount {
+            guard let leaves = pages[page] else { continue }
+            for leaf in 0..<16 where leaves[leaf].count > 0 {
+                tree.add(sum: leaves[leaf].sum, count: leaves[leaf].count, toLeaf: page &<< 4 + leaf)
+            }
         }
+        return tree
     }
 
     func summary(of range: Range<Int>) -> (records: Int, bytes: Int) {

@@ -200,7 +200,8 @@ extension ReplicaState {
             identity = known
             saving.isIdentityUnsaved = true
         }
-        if let server = greeting.server, let epoch = known.restoreEpoch, server.restoreEpoch > epoch {
+        // A lower one too: a server that was set back behind a restore that we know of.
+        if let server = greeting.server, let epoch = known.restoreEpoch, server.restoreEpoch != epoch {
             beginReoffer(epoch: server.restoreEpoch, at: now)
         }
     }

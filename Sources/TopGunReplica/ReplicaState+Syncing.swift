@@ -98,6 +98,15 @@ extension ReplicaState {
 
     mutating func rootArrived(_ message: SyncRoot, at now: ReplicaTime) {
         guard let map = syncedMap(message.mapName) else { return }
+        #if MUTANTS
+        if Mutant.cursorAdvancesOnReceipt.isOn {
+            maps[map].syncCursor = message.syncCursor ?? maps[map].syncCursor
+            maps[map].walk.rootArrived(
+                message.rootHash, content: nil, rootMillis: 0, cursor: message.syncCursor, isEqual: true,
+                steadyMillis: now.steadyMillis)
+            return noteWalk(map, at: now)
+        }
+        #endif
         let content = message.rootHash128.flatMap { Self.digest($0) }
         if content != nil { maps[map].table.keepContent(under: link.hashKey) }
         maps[map].walk.rootArrived(

@@ -8,7 +8,9 @@ enum Limits {
     static let retransmissionNanosMin: Int64 = 200_000_000
     static let retransmissionsMax = 7
     /// What the kernels at both ends of a connection take before a sender notices.
-    static let socketBytes = 64 << 10
+    static let socketBytes = 16 << 10
+    /// What a node takes as one message.
+    static let messageBytesMax = 16 << 20
     /// Bytes queued for a connection above which its owner hears of it once they are down to half.
     static let queueBytesHigh = 1_024 * 1_024
     /// Bytes that may ever be queued for one connection: events up to one limit of the server, answers up to another, and a
@@ -21,6 +23,10 @@ enum Limits {
     static let commitNanosMax: Int64 = 3_000_000
     /// Entries that a client reads from its store at once.
     static let pageEntries = 8
+
+    /// Operations that a run of cores applies at once at most, and log bytes after which others may load them.
+    static let coreBatchOperations = 64
+    static let coreLogBytes = 16 << 10
 
     /// How long a value with a lifetime lives at most.
     static let lifetimeMillisMax: Int64 = 20_000

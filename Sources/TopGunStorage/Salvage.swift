@@ -67,25 +67,28 @@ package struct Salvage {
     private let writer: SalvageWriter
     private var clockBound: Int64
 
+    /// The new restore epoch is the time, if it is later than the epoch before: a directory that was set back to a backup, and
+    /// is salvaged a second time from there, must not get an epoch that clients have heard of.
     package static func run(
-        path: String, disk: any Disk, entropy: any Entropy
+        path: String, disk: any Disk, entropy: any Entropy, nowMillis: Int64 = 0
     ) throws(StorageError) -> SalvageReport {
         let directory = try DataDirectory.open(path: path, disk: disk, entropy: entropy)
         defer { directory.close() }
-        var salvage = try Salvage(directory)
+        let epoch = max(directory.identity.restoreEpoch + 1, UInt64(clamping: nowMillis))
+        var salvage = try Salvage(directory, epoch: epoch)
         try salvage.run()
         return salvage.report
     }
 
-    private init(_ directory: DataDirectory) throws(StorageError) {
+    private init(_ directory: DataDirectory, epoch: UInt64) throws(StorageError) {
         self.directory = directory
         identity = directory.identity
         clockBound = identity.clockBound
         report = SalvageReport(
-            restoreEpoch: identity.restoreEpoch + 1, oldFolders: [directory.logPath, directory.checkpointPath])
+            restoreEpoch: epoch, oldFolders: [directory.logPath, directory.checkpointPath])
         let start = try Self.firstFreePosition(directory)
-        try directory.makeFolders(epoch: identity.restoreEpoch + 1)
-        writer = try SalvageWriter(directory, start: start)
+        try directory.makeFolders(epoch: epoch)
+        writer = try SalvageWriter(directory, epoch: epoch, start: start)
     }
 
     private mutating func run() throws(StorageError) {
@@ -269,18 +272,18 @@ private final class SalvageWriter {
 
     private static let sequence: UInt64 = 1
 
-    init(_ directory: DataDirectory, start: LogPosition) throws(StorageError) {
+    init(_ directory: DataDirectory, epoch: UInt64, start: LogPosition) throws(StorageError) {
         self.directory = directory
         self.start = start
         end = start
         identity = directory.identity
-        folder = LogFolder(path: "\(directory.path)/log-\(identity.restoreEpoch + 1)")
+        folder = LogFolder(path: "\(directory.path)/log-\(epoch)")
         let (disk, path, identity) = (directory.disk, folder.path, identity)
         file = try onDisk { [folder] () throws(DiskError) in
             for name in try disk.list(path) { try disk.remove("\(path)/\(name)") }
             let file = try disk.open(folder.segment(Self.sequence), .create)
             let header = FileHeader(
-                kind: .segment, incarnation: identity.incarnation, restoreEpoch: identity.restoreEpoch + 1,
+                kind: .segment, incarnation: identity.incarnation, restoreEpoch: epoch,
                 clockBound: identity.clockBound, number: Self.sequence, position: start,
                 clusterID: identity.clusterID, nodeID: identity.nodeID)
             try file.write(header.encoded(), at: 0)

@@ -11,30 +11,55 @@ struct MutantsCommand: ParsableCommand {
     @Option(help: "The seeds in which each must be found.") var seeds = SeedRange(first: 1, last: 300)
     @Option(help: "Processes at a time.") var jobs = 2
     @Option(help: "Only this one.") var only: String?
+    @Flag(help: "Prints the result as one JSON object a line.") var json = false
     @OptionGroup var size: SizeOptions
 
     func run() throws {
-        var survivors: [String] = []
+        var hasSurvivor = false
         for mutant in SimulationMutant.all where only == nil || mutant.name == only {
-            guard mutant.isBuiltIn else {
-                print("\(mutant.name): not in this build; `make sim` makes one with mutants")
-                survivors.append(mutant.name)
-                continue
-            }
-            let checker = mutant.checker.rawValue
-            let summary = Worker.run(
-                seeds, jobs: jobs, arguments: size.arguments + ["--mutant", mutant.name],
-                isEnough: { $0.checkers.contains(checker) })
-            let killers = summary.failed.filter { $0.checkers.contains(checker) }.map(\.seed)
-            if let killer = killers.min() {
-                print("\(mutant.name): found by \(checker) in seed \(killer)")
-            } else {
-                let others = Set(summary.failed.flatMap(\.checkers)).sorted()
-                print("\(mutant.name): SURVIVES \(checker); found by \(others), \(summary.lost.count) seeds lost")
-                survivors.append(mutant.name)
-            }
+            let verdict = mutant.isBuiltIn ? search(mutant) : Verdict(mutant, isBuiltIn: false)
+            if json { try Report.print(verdict) } else { print(verdict.text) }
+            if verdict.seed == nil { hasSurvivor = true }
         }
-        if !survivors.isEmpty { throw ExitCode.failure }
+        if hasSurvivor { throw ExitCode.failure }
+    }
+
+    private func search(_ mutant: SimulationMutant) -> Verdict {
+        let checker = mutant.checker.rawValue
+        let summary = Worker.run(
+            seeds, jobs: jobs, arguments: size.arguments + ["--mutant", mutant.name], voice: .progress,
+            isEnough: { $0.checkers.contains(checker) })
+        var verdict = Verdict(mutant, isBuiltIn: true)
+        verdict.seed = summary.failed.filter { $0.checkers.contains(checker) }.map(\.seed).min()
+        verdict.others = Set(summary.failed.flatMap(\.checkers)).subtracting([checker]).sorted()
+        verdict.lost = summary.lost.count
+        return verdict
+    }
+
+    private struct Verdict: Encodable {
+        var name: String
+        var number: Int
+        var checker: String
+        var isBuiltIn: Bool
+        /// Where its checker found it; `nil` for a survivor.
+        var seed: UInt64?
+        /// Other checkers that found it before that.
+        var others: [String] = []
+        /// Seeds whose worker did not live to report.
+        var lost = 0
+
+        init(_ mutant: SimulationMutant, isBuiltIn: Bool) {
+            name = mutant.name
+            number = mutant.number
+            checker = mutant.checker.rawValue
+            self.isBuiltIn = isBuiltIn
+        }
+
+        var text: String {
+            guard isBuiltIn else { return "\(name): not in this build; `make sim` makes one with mutants" }
+            guard let seed else { return "\(name): SURVIVES \(checker); found by \(others), \(lost) seeds lost" }
+            return "\(name): found by \(checker) in seed \(seed)"
+        }
     }
 
     /// Makes this process the mutant of that name, if one is named.

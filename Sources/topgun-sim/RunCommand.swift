@@ -9,21 +9,48 @@ struct RunCommand: ParsableCommand {
 
     @Option(help: "The seeds, as FIRST..LAST.") var seeds = SeedRange(first: 1, last: 100)
     @Option(help: "Processes at a time.") var jobs = 2
+    @Option(help: "One seed in so many runs twice, and must be the same to the last byte; 1 for all, 0 for none.")
+    var repeating = 20
     @Flag(help: "Nothing goes wrong: the control.") var withoutFaults = false
+    @Flag(help: "Prints the result as one JSON object.") var json = false
     @OptionGroup var size: SizeOptions
 
     func run() throws {
-        let start = DispatchTime.now()
+        let start = Progress(total: 0)
         let summary = Worker.run(
-            seeds, jobs: jobs, arguments: size.arguments + (withoutFaults ? ["--without-faults"] : []), isLoud: true)
-        let seconds = Double(DispatchTime.now().uptimeNanoseconds - start.uptimeNanoseconds) / 1e9
-        let failures = summary.failed.count + summary.lost.count
-        let rate = String(
-            format: "%.1f seeds/s, %.0f turns/s", Double(summary.seeds) / seconds, Double(summary.turns) / seconds)
-        print("\(summary.seeds) seeds, \(failures) failed; \(rate)")
-        let faults = summary.reached.keys.filter { $0.hasPrefix("fault.") || $0.hasPrefix("disk.") }
-        if withoutFaults, !faults.isEmpty { print("faults struck a world without faults: \(faults.sorted())") }
-        if failures > 0 || withoutFaults && !faults.isEmpty { throw ExitCode.failure }
+            seeds, jobs: jobs,
+            arguments: size.arguments + ["--repeating", "\(repeating)"] + (withoutFaults ? ["--without-faults"] : []),
+            voice: json ? .progress : .all)
+        let faults = summary.reached.keys.filter { $0.hasPrefix("fault.") || $0.hasPrefix("disk.") }.sorted()
+        let result = Result(
+            seeds: summary.seeds, repeated: summary.repeated, turns: summary.turns, seconds: start.seconds,
+            failed: summary.failed, lost: summary.lost, faultsInTheControl: withoutFaults ? faults : [])
+        if json { try Report.print(result) } else { print(result.text) }
+        if !result.isGood { throw ExitCode.failure }
+    }
+
+    private struct Result: Encodable {
+        var seeds: Int
+        var repeated: Int
+        var turns: Int
+        var seconds: Double
+        var failed: [SeedReport]
+        var lost: [UInt64]
+        var faultsInTheControl: [String]
+
+        var isGood: Bool { failed.isEmpty && lost.isEmpty && faultsInTheControl.isEmpty }
+
+        var text: String {
+            let rate = String(
+                format: "%.1f seeds/s, %.0f turns/s", Double(seeds) / seconds, Double(turns) / seconds)
+            let differing = failed.filter(\.differs).count
+            var text =
+                "\(seeds) seeds, \(failed.count + lost.count) failed; \(repeated) ran twice, \(differing) differed; \(rate)"
+            if !faultsInTheControl.isEmpty {
+                text += "\nfaults struck a world without faults: \(faultsInTheControl)"
+            }
+            return text
+        }
     }
 }
 
@@ -33,6 +60,7 @@ struct WorkerCommand: ParsableCommand {
 
     @Option var seeds: SeedRange
     @Option var mutant: String?
+    @Option var repeating: UInt64 = 0
     @Flag var withoutFaults = false
     @OptionGroup var size: SizeOptions
 
@@ -42,7 +70,7 @@ struct WorkerCommand: ParsableCommand {
             let scenario = size.scenario(seed: seed)
             let report = SeedReport(
                 withoutFaults ? scenario.withoutFaults : scenario, mutants: mutants,
-                isChecked: mutant == nil && seed % 20 == 0)
+                isRepeated: repeating > 0 && seed % repeating == 0)
             try report.write()
         }
     }
@@ -67,4 +95,5 @@ struct SeedRange: ExpressibleByArgument, Sendable {
     }
 
     var defaultValueDescription: String { "\(first)..\(last)" }
+    var count: Int { Int(last - first) + 1 }
 }

@@ -9,11 +9,13 @@ struct SeedReport: Codable {
     var checkers: [String]
     var turns: Int
     var reached: [String: Int]
-    /// Whether a second run was not the same.
+    /// Whether it ran twice, and whether the second run was not the same.
+    var isRepeated: Bool
     var differs = false
 
-    /// Runs one scenario; every twentieth twice.
-    init(_ scenario: Scenario, mutants: SimulatedMutants = SimulatedMutants(), isChecked: Bool) {
+    /// Runs one scenario, twice if its second run is to be compared with the first.
+    init(_ scenario: Scenario, mutants: SimulatedMutants = SimulatedMutants(), isRepeated: Bool) {
+        self.isRepeated = isRepeated
         let outcome = Simulation(scenario, mutants: mutants).run()
         let found = outcome.history.violations
         seed = scenario.seed
@@ -22,13 +24,14 @@ struct SeedReport: Codable {
         checkers = Array(Set(found.map(\.checker.rawValue))).sorted()
         turns = outcome.turns
         reached = outcome.reached
-        if isChecked { differs = Simulation(scenario, mutants: mutants).run().fingerprint != outcome.fingerprint }
+        if isRepeated { differs = Simulation(scenario, mutants: mutants).run().fingerprint != outcome.fingerprint }
     }
 
     var isFailure: Bool { !violations.isEmpty || differs }
 
     var text: String {
-        (["seed \(seed):\(differs ? " a second run was not the same" : "")"] + violations.map { "  \($0)" })
+        (["seed \(seed):\(differs ? " a second run was not the same" : "")"] + violations.map { "  \($0)" }
+            + ["  again: topgun-sim replay \(seed) --trace   smaller: topgun-sim shrink \(seed) --trace"])
             .joined(separator: "\n")
     }
 

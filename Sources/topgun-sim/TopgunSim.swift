@@ -15,12 +15,12 @@ struct TopgunSim: ParsableCommand {
         commandName: "topgun-sim",
         abstract: "Runs TopGun under faults that follow from a seed, and checks what it promises.",
         subcommands: [
-            RunCommand.self, ReplayCommand.self, ShrinkCommand.self, MutantsCommand.self, ReachCommand.self,
-            CheckCommand.self, WorkerCommand.self,
+            RunCommand.self, ReplayCommand.self, ShrinkCommand.self, CoresCommand.self, MutantsCommand.self,
+            ReachCommand.self, CheckCommand.self, WorkerCommand.self,
         ])
 
     static func main() {
-        FixedHashing.ensure()
+        FixedEnvironment.ensure()
         do {
             var command = try parseAsRoot()
             try command.run()
@@ -30,14 +30,20 @@ struct TopgunSim: ParsableCommand {
     }
 }
 
-/// Sets and dictionaries in the same order in every process: without it the same seed is not the same run.
-enum FixedHashing {
-    private static let variable = "SWIFT_DETERMINISTIC_HASHING"
+/// What a process has only from its environment, and from its first moment.
+enum FixedEnvironment {
+    private static let marker = "SWIFT_DETERMINISTIC_HASHING"
+    private static let variables = [
+        // Sets and dictionaries in the same order in every process: without it the same seed is not the same run.
+        marker: "1",
+        // Each world gives all its memory back and the next one wants as much: the C library is to keep it.
+        "MALLOC_TRIM_THRESHOLD_": "1073741824", "MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TOP_PAD_": "16777216",
+    ]
 
-    /// Starts the program anew with the setting, if it is not there yet.
+    /// Starts the program anew with the settings, if they are not there yet.
     static func ensure() {
-        guard ProcessInfo.processInfo.environment[variable] == nil else { return }
-        setenv(variable, "1", 1)
+        guard ProcessInfo.processInfo.environment[marker] == nil else { return }
+        for (name, value) in variables { setenv(name, value, 1) }
         var arguments: [UnsafeMutablePointer<CChar>?] = CommandLine.arguments.map { strdup($0) }
         arguments.append(nil)
         execv(Worker.executable, &arguments)

@@ -12,6 +12,8 @@ enum Worker {
     struct Summary {
         var seeds = 0
         var turns = 0
+        /// Seeds that ran twice.
+        var repeated = 0
         var reached: [String: Int] = [:]
         /// Reports of violations, or of second runs that were not the same.
         var failed: [SeedReport] = []
@@ -27,10 +29,18 @@ enum Worker {
         return Bundle.main.executablePath ?? CommandLine.arguments[0]
     }()
 
-    /// Runs the worker command over the seeds, some at a time, until none is left or a report was enough. Failures are
-    /// printed as they come if they are `loud`.
+    /// What is said while a run goes on.
+    enum Voice {
+        case nothing
+        /// How far it is, if it takes long.
+        case progress
+        /// Failures as they come, too.
+        case all
+    }
+
+    /// Runs the worker command over the seeds, some at a time, until none is left or a report was enough.
     static func run(
-        _ seeds: SeedRange, jobs: Int, arguments: [String], isLoud: Bool = false,
+        _ seeds: SeedRange, jobs: Int, arguments: [String], voice: Voice = .nothing,
         isEnough: (@Sendable (SeedReport) -> Bool)? = nil
     ) -> Summary {
         var pieces: [SeedRange] = []
@@ -41,7 +51,7 @@ enum Worker {
             pieces.append(SeedRange(first: first, last: last))
             first = last + 1
         }
-        let shared = Shared(pieces, isLoud: isLoud, isEnough: isEnough)
+        let shared = Shared(pieces, total: seeds.count, voice: voice, isEnough: isEnough)
         let group = DispatchGroup()
         for _ in 0..<max(jobs, 1) {
             DispatchQueue.global().async(group: group) {
@@ -56,15 +66,31 @@ enum Worker {
     private final class Shared: @unchecked Sendable {
         // Unchecked because everything that changes is touched under the lock only.
         private let lock = NSLock()
-        private let isLoud: Bool
+        private let voice: Voice
         private let isEnough: (@Sendable (SeedReport) -> Bool)?
+        private var progress: Progress
         private var pieces: [SeedRange]
         private(set) var summary = Summary()
 
-        init(_ pieces: [SeedRange], isLoud: Bool, isEnough: (@Sendable (SeedReport) -> Bool)?) {
+        init(_ pieces: [SeedRange], total: Int, voice: Voice, isEnough: (@Sendable (SeedReport) -> Bool)?) {
             self.pieces = pieces.reversed()
-            self.isLoud = isLoud
+            self.voice = voice
             self.isEnough = isEnough
+            progress = Progress(total: total)
+        }
+
+        private var tellsFailures: Bool {
+            switch voice {
+            case .nothing, .progress: false
+            case .all: true
+            }
+        }
+
+        private var tellsProgress: Bool {
+            switch voice {
+            case .nothing: false
+            case .progress, .all: true
+            }
         }
 
         func next() -> SeedRange? {
@@ -81,18 +107,29 @@ enum Worker {
                 for report in reports { note(report) }
                 let seen = Set(reports.map(\.seed))
                 let lost = (piece.first...piece.last).filter { !seen.contains($0) }
-                if isLoud { for seed in lost { print("seed \(seed): the worker ended; replay it") } }
+                if tellsFailures {
+                    for seed in lost { say("seed \(seed): the worker ended; topgun-sim replay \(seed) shows why") }
+                }
                 summary.lost.append(contentsOf: lost)
+                if tellsProgress {
+                    progress.note(done: summary.seeds, failed: summary.failed.count + summary.lost.count)
+                }
             }
+        }
+
+        /// At once, wherever standard output leads: a long run is looked at while it goes on.
+        private func say(_ line: String) {
+            FileHandle.standardOutput.write(Data("\(line)\n".utf8))
         }
 
         private func note(_ report: SeedReport) {
             summary.seeds += 1
             summary.turns += report.turns
+            if report.isRepeated { summary.repeated += 1 }
             Reach.add(report.reached, to: &summary.reached)
             guard report.isFailure else { return }
             summary.failed.append(report)
-            if isLoud { print(report.text) }
+            if tellsFailures { say(report.text) }
             if isEnough?(report) ?? false { pieces = [] }
         }
     }

@@ -14,7 +14,8 @@ import Testing
         "TopGunEnvironment": nio.union(["Glibc", "Darwin", "Musl", "Foundation"]),
         "TopGunStorage": ["TopGunModel", "TopGunEnvironment"],
         "TopGunSimulation": [
-            "TopGunModel", "TopGunWire", "TopGunReplica", "TopGunEnvironment", "TopGunServer", "Logging", "NIOCore",
+            "TopGunModel", "TopGunWire", "TopGunReplica", "TopGunPartition", "TopGunStorage", "TopGunEnvironment",
+            "TopGunServer", "Logging", "NIOCore",
             // For histories as JSON.
             "Foundation",
         ],

@@ -202,6 +202,21 @@ import TopGunWire
         #expect(again.takeSent().operationIDs == [3, 4], "once, and not again")
     }
 
+    @Test func `a cluster that was set back behind a restore is offered every own write again too (B17)`() throws {
+        let client = try TestClient()
+        let todos = try client.open("todos")
+        client.connect(to: .test(restoreEpoch: 5))
+        try client.set("a", 1, in: todos)
+        client.receive(
+            .acknowledgement(Acknowledgement(lastID: 1, results: [OperationResult(id: 1, level: .replicated)])))
+        #expect(client.pendingCount == 0)
+        _ = client.takeSent()
+        client.disconnect()
+        let again = try TestClient(store: client.store)
+        again.connect(to: .test(restoreEpoch: 4))
+        #expect(again.takeSent().operationIDs == [2])
+    }
+
     @Test func `a client that is too old keeps its log and stops trying`() throws {
         let client = try TestClient()
         let todos = try client.open("todos")

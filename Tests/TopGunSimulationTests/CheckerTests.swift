@@ -69,6 +69,18 @@ import Testing
         #expect(Checker.ackHonesty.findings(Event.acknowledged("d", 1), reached).count == 1)
     }
 
+    @Test func `a word that an operation takes longer claims no more than is true`() {
+        let late = { Event.acknowledged("c", 1, $0, isDurable: $1, kind: .late) }
+        #expect(Checker.ackHonesty.findings(late(.none, nil), late(.memory, nil), late(.applied, true)).isEmpty)
+        #expect(
+            Checker.ackHonesty.findings(late(.applied, false))
+                == ["node-0 called c's operation 1 applied, which is not on its disk"])
+        var reached = HistoryEvent(.reached, "c")
+        reached.op = 1
+        reached.level = .replicated
+        #expect(Checker.ackHonesty.findings(late(.applied, true), reached).count == 1)
+    }
+
     // MARK: Convergence
 
     @Test func `all hold the same, or they have not converged`() {
@@ -166,6 +178,15 @@ import Testing
                 == 1)
     }
 
+    @Test func `a write that is offered again as it was is no new stamp, another one under its stamp is`() {
+        let written = [Event.stored("c", 1, "k", 7, one), Event.stored("c", 2, "k", 8, two)]
+        let verdict = { Checker.clockSanity.check(History(written + [$0])).count }
+        #expect(verdict(Event.stored("c", 3, "k", 7, one)) == 0)
+        #expect(verdict(Event.stored("c", 3, "k", 9, one)) == 1)
+        #expect(verdict(Event.stored("c", 3, "other", 7, one)) == 1)
+        #expect(verdict(Event.stored("c", 2, "k", 7, one, kind: .restamped)) == 1)
+    }
+
     @Test func `nothing is taken that lies more than a minute ahead of the node's clock`() {
         for (ahead, count) in [(60_000, 0), (60_001, 1)] {
             #expect(
@@ -174,6 +195,15 @@ import Testing
                     Event.acknowledged("c", 1, wall: 1_000)
                 ).count == count)
         }
+    }
+
+    @Test func `who says only that a write has come in does not say that it stands`() {
+        let stored = Event.stored("c", 1, "k", 7, Event.stamp(315_360_000_000))
+        let late = { Event.acknowledged("c", 1, $0, isDurable: nil, wall: 1_000, kind: .late) }
+        #expect(Checker.clockSanity.findings(stored, late(.none)).isEmpty)
+        #expect(
+            Checker.clockSanity.findings(stored, late(.memory))
+                == ["c's operation 1 is said to stand with 315360000000:0:a, from the future"])
     }
 
     // MARK: Bounds and Liveness

@@ -40,9 +40,10 @@ enum Event {
     }
 
     static func acknowledged(
-        _ who: String, _ op: UInt64, _ level: Level = .replicated, isDurable: Bool? = true, wall: Int64? = nil
+        _ who: String, _ op: UInt64, _ level: Level = .replicated, isDurable: Bool? = true, wall: Int64? = nil,
+        kind: HistoryEvent.Kind = .acknowledged
     ) -> HistoryEvent {
-        var event = HistoryEvent(.acknowledged, node)
+        var event = HistoryEvent(kind, node)
         event.to = who
         event.op = op
         event.level = level

@@ -11,7 +11,7 @@ import Testing
     @Test(arguments: 1...12) func `a node and its clients keep every promise under the faults of a seed`(seed: Int) {
         let outcome = Simulation(scenario(seed)).run()
         #expect(outcome.history.violations.isEmpty, "seed \(seed)")
-        #expect(outcome.history.audits().count == 2, "seed \(seed)")
+        #expect(Evidence(outcome.history).audits.count == 2, "seed \(seed)")
     }
 
     @Test func `the same seed is the same run to the last byte`() throws {

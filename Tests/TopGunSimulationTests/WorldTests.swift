@@ -2,6 +2,7 @@ import NIOCore
 import Synchronization
 import Testing
 import TopGunEnvironment
+import TopGunServer
 
 @testable import TopGunSimulation
 
@@ -77,6 +78,77 @@ import TopGunEnvironment
         #expect(disk.content("/d/f") != bytes)
     }
 
+    @Test func `a disk that lies brings a wrong bit once, and says where to the world alone`() throws {
+        let disk = SimulatedDisk(seed: 4)
+        let file = try disk.open("/f", .create)
+        let bytes = (0..<2_048).map { UInt8(truncatingIfNeeded: $0 / 3) }
+        try bytes.withUnsafeBytes { try file.write($0, at: 0) }
+        try file.sync()
+        let told = Notes()
+        var witness = SimulatedDisk.Witness()
+        witness.onMisread = { told.add("tail: \($0)") }
+        disk.watch(witness)
+        for kind in [SimulatedDisk.WrongRead.flipped, .misdirected] {
+            disk.faults.wrongRead = kind
+            disk.faults.readsUntilWrong = 1
+            let reads = try (0..<3).map { _ in try file.readAll(2_048) }
+            #expect(reads[0] == bytes && reads[1] != bytes && reads[2] == bytes)
+        }
+        #expect(told.all == ["tail: false", "tail: false"])
+    }
+
+    @Test func `a sector is stale only if it was written twice`() throws {
+        let disk = SimulatedDisk(seed: 5)
+        disk.faults.keepsStale = true
+        let file = try disk.open("/f", .create)
+        let write = { (byte: UInt8) in
+            try [UInt8](repeating: byte, count: 512).withUnsafeBytes { try file.write($0, at: 512) }
+            try file.sync()
+        }
+        try [UInt8](repeating: 9, count: 1_024).withUnsafeBytes { try file.write($0, at: 0) }
+        try file.sync()
+        try write(1)
+        disk.faults.wrongRead = .stale
+        disk.faults.readsUntilWrong = 0
+        #expect(try file.readAll(1_024).suffix(512).allSatisfy { $0 == 9 })
+        #expect(try file.readAll(1_024).suffix(512).allSatisfy { $0 == 1 })
+    }
+
+    @Test func `a write to another place leaves its own as it was`() throws {
+        let disk = SimulatedDisk(seed: 6)
+        try disk.createDirectory("/log-0")
+        let file = try disk.open("/log-0/segment-1", .create)
+        try [UInt8](repeating: 0, count: 8_192).withUnsafeBytes { try file.write($0, at: 0) }
+        disk.faults.writesUntilMisdirected = 0
+        try [UInt8](repeating: 7, count: 512).withUnsafeBytes { try file.write($0, at: 4_096) }
+        try file.sync()
+        let content = try file.readAll(8_192)
+        #expect(content.count { $0 == 7 } == 512 && content[4_096] == 0)
+        #expect(disk.hasMisplaced)
+        #expect(disk.forgetMisplaced(), "nothing was written to the log after it")
+        #expect(!disk.hasMisplaced)
+    }
+
+    @Test func `a disk is set back to what its machine saw`() throws {
+        let disk = SimulatedDisk(seed: 7)
+        let file = try disk.open("/f", .create)
+        try disk.syncDirectory("/")
+        try ([1, 2, 3] as [UInt8]).withUnsafeBytes { try file.write($0, at: 0) }
+        try file.sync()
+        try ([4] as [UInt8]).withUnsafeBytes { try file.write($0, at: 0) }
+        let image = disk.image
+        try file.sync()
+        _ = try disk.open("/g", .create)
+        for _ in 0..<2 {
+            disk.processKill()
+            disk.restore(image)
+            #expect(disk.paths == ["/f"] && disk.content("/f") == [1, 2, 3])
+            let again = try disk.open("/f", .readWrite)
+            try ([9] as [UInt8]).withUnsafeBytes { try again.write($0, at: 0) }
+            try again.sync()
+        }
+    }
+
     @Test func `a world has as many nodes as it wants, in one time`() {
         let scheduler = SimulatedScheduler(seed: 3)
         let nodes = (0..<3).map {
@@ -99,6 +171,7 @@ import TopGunEnvironment
         let loop: SimulatedLoop
         var connection: (any MessageConnection)?
         var accepted: LinkEnd?
+        private var frames = FrameReader(messageBytesMax: 1 << 20, scratch: ReadScratch())
 
         init(_ loop: SimulatedLoop) {
             self.loop = loop
@@ -117,7 +190,14 @@ import TopGunEnvironment
         func connected(_ connection: any MessageConnection) { self.connection = connection }
         func received(_ message: ByteBuffer) { notes.add(String(buffer: message)) }
         func closed(reason: String) { notes.add("closed") }
-        func linkReceived(_ messages: [ByteBuffer]) { for message in messages { received(message) } }
+        func linkReceived(_ pieces: [ByteBuffer]) {
+            for piece in pieces {
+                let isOrderly = frames.take(piece) { messages in
+                    for message in messages { notes.add(String(decoding: message, as: UTF8.self)) }
+                }
+                if !isOrderly { notes.add("broken") }
+            }
+        }
         func linkDrained() {}
         func linkClosed(_ reason: String) { closed(reason: reason) }
     }
@@ -127,9 +207,11 @@ import TopGunEnvironment
         let host: SimulatedHost
         let client: Peer
         let node: Peer
+        let events = Notes()
 
-        init() {
-            let network = SimulatedNetwork(seed: 9, scheduler: scheduler)
+        init(seed: UInt64 = 9) {
+            let network = SimulatedNetwork(seed: seed, scheduler: scheduler)
+            network.onEvent = { [events] in events.add($0.rawValue) }
             host = SimulatedHost(name: "c", network: network)
             client = Peer(scheduler.makeLoop(named: "client"))
             node = Peer(scheduler.makeLoop(named: "node"))
@@ -166,6 +248,35 @@ import TopGunEnvironment
         let rest = Array(pair.node.notes.all.dropFirst(4))
         #expect(rest.last == "closed" && ["5", "6", "7"].starts(with: rest.dropLast()))
         #expect(pair.client.notes.all == ["closed"])
+        #expect(!pair.host.isDeceived)
+    }
+
+    @Test func `what a client sends arrives whole whatever pieces it comes in`() {
+        let pair = Pair()
+        var sent: [String] = []
+        for number in 0..<300 {
+            let message = "\(number) " + String(repeating: "x", count: number)
+            sent.append(message)
+            pair.send(message)
+            if number % 7 == 0 { pair.scheduler.run(forMillis: 5) }
+        }
+        pair.scheduler.run(forMillis: 100)
+        #expect(pair.node.notes.all == sent)
+        #expect(pair.events.all.contains("readSplit") && pair.events.all.contains("messageFragmented"))
+    }
+
+    @Test func `a cut inside a message leaves a node with its first bytes and no message`() {
+        var broken = 0
+        for seed in 0..<40 {
+            let pair = Pair(seed: UInt64(seed))
+            pair.send(String(repeating: "y", count: 500))
+            pair.scheduler.runUntilIdle()
+            for link in pair.host.links { link.cut(tellsClient: true, tellsNode: true) }
+            pair.scheduler.run(forMillis: 20)
+            #expect(pair.node.notes.all.last == "closed")
+            if pair.node.notes.all.count == 1 { broken += 1 }
+        }
+        #expect(broken > 0 && broken < 40)
     }
 
     @Test func `the end that is not told goes on believing in the connection`() {
@@ -175,6 +286,7 @@ import TopGunEnvironment
         pair.scheduler.run(forMillis: 1_000)
         #expect(pair.node.notes.all == ["closed"])
         #expect(pair.client.notes.all.isEmpty)
+        #expect(pair.host.isDeceived, "nobody may call that world quiet")
     }
 
     @Test func `lost packets cost time and change no order, and the connection breaks when all are lost`() {
@@ -235,5 +347,14 @@ import TopGunEnvironment
         pair.scheduler.run(forMillis: 100)
         #expect(pair.node.notes.all == [large, large])
         #expect(pair.client.connection?.queuedBytes == 0)
+    }
+}
+
+extension DiskFile {
+    /// What a read of so many bytes from the beginning brings.
+    fileprivate func readAll(_ count: Int) throws -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        let read = try bytes.withUnsafeMutableBytes { try self.read(into: $0, at: 0) }
+        return Array(bytes[..<read])
     }
 }

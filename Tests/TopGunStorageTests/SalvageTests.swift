@@ -24,6 +24,24 @@ import TopGunSimulation
         try Salvage.run(path: "/data", disk: disk, entropy: SeededEntropy(seed: 2))
     }
 
+    @Test func `B17 O04: a backup that is salvaged again gets an epoch that nobody has heard of`() throws {
+        let rig = try closedLog(seed: 3)
+        let backup = rig.disk.image
+        var epochs: [UInt64] = []
+        for nowMillis in [1_000, 1_001] {
+            rig.disk.processKill()
+            rig.disk.restore(backup)
+            let report = try Salvage.run(
+                path: "/data", disk: rig.disk, entropy: SeededEntropy(seed: 2), nowMillis: Int64(nowMillis))
+            epochs.append(report.restoreEpoch)
+        }
+        #expect(epochs == [1_000, 1_001])
+        // A clock that stands before the last salvage does not take the epoch back.
+        let report = try Salvage.run(path: "/data", disk: rig.disk, entropy: SeededEntropy(seed: 2), nowMillis: 7)
+        #expect(report.restoreEpoch == 1_002)
+        #expect(try rig.start().count == report.keptRecords)
+    }
+
     @Test(arguments: UInt64(0)..<60)
     func `D06: what is not reported lost is kept, after any damage`(seed: UInt64) throws {
         let rig = try closedLog(seed: seed)

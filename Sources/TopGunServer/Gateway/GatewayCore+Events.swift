@@ -87,13 +87,25 @@ extension GatewayCore {
 
     private func broadcast(_ frame: UnsafeRawBufferPointer, of map: ByteString, to shell: SessionShell) {
         guard !shell.isClosing, !shell.lostMaps.contains(map) else { return }
-        guard shell.connection.queuedBytes <= Limits.broadcastQueueBytesMax else {
+        let queuedBytes = shell.connection.queuedBytes
+        #if MUTANTS
+        let isSlow = isTooSlow(queuedBytes) && !Mutant.slowReaderKeepsAll.isOn
+        #else
+        let isSlow = isTooSlow(queuedBytes)
+        #endif
+        guard !isSlow else {
             metrics.counts.eventsDropped += 1
             lose(shell) { $0.lostMaps.insert(map) }
             return
         }
         metrics.counts.eventsSent += 1
+        metrics.broadcastQueueBytesPeak = max(metrics.broadcastQueueBytesPeak, queuedBytes)
         sendNumbered(frame, to: shell)
+    }
+
+    /// Whether so much is queued for a connection that no event is added.
+    func isTooSlow(_ queuedBytes: Int) -> Bool {
+        queuedBytes > terms.broadcastQueueBytesMax
     }
 
     /// Notes a loss for a client that can be told later, or ends the connection of one that cannot.

@@ -214,7 +214,7 @@ extension GatewayCore {
         guard !shell.isClosing, let query = shell.queries[queryID] else { return }
         if query.isWindow { return scheduleRefresh(shell, queryID) }
         guard !shell.lostQueries.contains(queryID) else { return }
-        guard shell.connection.queuedBytes <= Limits.broadcastQueueBytesMax else {
+        guard !isTooSlow(shell.connection.queuedBytes) else {
             metrics.counts.eventsDropped += 1
             return lose(shell) { $0.lostQueries.insert(queryID) }
         }

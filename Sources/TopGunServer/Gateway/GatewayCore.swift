@@ -108,6 +108,8 @@ struct GatewayTerms: Sendable {
     var mapVersion: Int64 = 1
     /// What cursors of queries are signed with.
     var cursorKey: SymmetricKey
+    /// Bytes queued for a connection above which events are dropped.
+    var broadcastQueueBytesMax = Limits.broadcastQueueBytesMax
     var clusterID: ByteString
     var serverID: ByteString
     var restoreEpoch: Int64

@@ -2,16 +2,16 @@
 ///
 /// The messages of one read lie one after the other in `bytes`; a message that took several reads lies in a
 /// ``MessageBuffer`` of its own. Both stay valid from ``begin(_:)`` to the next ``end()``.
-final class ReadScratch {
+package final class ReadScratch {
     /// What the read completed, in order.
-    private(set) var messages: [UnsafeRawBufferPointer] = []
+    package private(set) var messages: [UnsafeRawBufferPointer] = []
     private var bytes: UnsafeMutableRawBufferPointer
     private var used = 0
     /// Messages in memory of their own that `messages` points into.
     private var finished: [MessageBuffer] = []
     private var spare: [MessageBuffer] = []
 
-    init() {
+    package init() {
         bytes = .allocate(byteCount: Limits.receiveBufferBytes, alignment: 16)
         messages.reserveCapacity(1_024)
     }
@@ -49,7 +49,7 @@ final class ReadScratch {
     }
 
     /// The messages were delivered; forgets them and keeps a little memory for the next that come in pieces.
-    func end() {
+    package func end() {
         messages.removeAll(keepingCapacity: messages.capacity <= Limits.receiveBufferBytes)
         used = 0
         if bytes.count > Limits.receiveBufferBytes {

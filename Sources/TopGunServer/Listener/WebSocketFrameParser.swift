@@ -15,9 +15,9 @@
 /// A pure function of its input and of what came before: it may be cut anywhere. Text messages are read over, control
 /// frames may stand between fragments. What a frame announces is checked against ``messageBytesMax`` before a byte of it
 /// is kept, and memory grows only with bytes that came.
-struct WebSocketFrameParser {
+package struct WebSocketFrameParser {
     /// What the handler has to do besides delivering the messages in the scratch.
-    enum Verdict: Equatable {
+    package enum Verdict: Equatable {
         case goOn
         /// The client said goodbye; nothing after it counts.
         case goodbye(code: UInt16?)
@@ -56,12 +56,12 @@ struct WebSocketFrameParser {
     private var pieces: MessageBuffer?
     private var control: [UInt8] = []
 
-    init(messageBytesMax: Int) {
+    package init(messageBytesMax: Int) {
         self.messageBytesMax = messageBytesMax
     }
 
     /// Takes one read. The scratch holds what it completed until ``ReadScratch/end()``, which the caller calls.
-    mutating func parse(_ input: UnsafeRawBufferPointer, into scratch: ReadScratch) -> Verdict {
+    package mutating func parse(_ input: UnsafeRawBufferPointer, into scratch: ReadScratch) -> Verdict {
         controlFrames = 0
         ping = nil
         scratch.begin(input.count)

@@ -58,6 +58,8 @@ package struct LoopCounts: Sendable, Hashable {
 package final class LoopMetrics: @unchecked Sendable {
     /// Change it on the loop only.
     package var counts = LoopCounts()
+    /// The most that was queued for a connection when a change was added to it; on the loop only, and for no page.
+    package var broadcastQueueBytesPeak = 0
     private let published = Mutex(LoopCounts())
 
     fileprivate init() {}

@@ -82,8 +82,9 @@ struct Crew {
             devices: DeviceMemory(),
             devicesPerLoopMax: options.devicesPerLoopMax, advertisedURL: configuration.advertisedURL,
             listeningURL: listeningURL(configuration), mapVersion: Int64(clamping: identity.incarnation),
-            cursorKey: SymmetricKey(data: context.environment.entropy.bytes(32)), clusterID: identity.clusterID,
-            serverID: identity.nodeID,
+            cursorKey: SymmetricKey(data: context.environment.entropy.bytes(32)),
+            broadcastQueueBytesMax: options.broadcastQueueBytesMax,
+            clusterID: identity.clusterID, serverID: identity.nodeID,
             restoreEpoch: Int64(clamping: identity.restoreEpoch), incarnation: context.environment.entropy.next(),
             log: context.log)
     }

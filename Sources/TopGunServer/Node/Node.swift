@@ -109,6 +109,8 @@ package struct NodeOptions: Sendable {
     package var segmentBytes: Int?
     /// Log bytes after which checkpoints are written.
     package var checkpointLogBytes = Limits.checkpointLogBytes
+    /// Bytes queued for a connection above which events are dropped.
+    package var broadcastQueueBytesMax = Limits.broadcastQueueBytesMax
     /// Devices that one loop keeps.
     var devicesPerLoopMax = Limits.devicesPerLoopMax
 

@@ -9,7 +9,7 @@ import TopGunStorage
 /// never through this actor.
 actor Partition {
     nonisolated let id: PartitionID
-    private nonisolated let group: LoopBound<GroupCore>
+    nonisolated let group: LoopBound<GroupCore>
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { group.loop.executor }
 
@@ -31,6 +31,9 @@ actor Partition {
             guard group.value.lostPartitions.contains(id.index) else { return nil }
             return await checkpointFromDisk(log, into: store, on: thread)
         }
+        #if MUTANTS
+        if Mutant.awaitBetweenReadAndWrite.isOn { return await checkpointOfThePast(into: store) }
+        #endif
         let closings = group.value.closings[id.index]
         let writer = store.begin(partition: id.index, covering: group.value.durablePosition)
         var sink = ByteSink(capacity: Limits.checkpointSliceBytes + 4_096)
@@ -62,7 +65,7 @@ actor Partition {
         return failure
     }
 
-    private func append(_ slice: ByteSink, to writer: CheckpointWriter) async -> (ByteSink, StorageError?) {
+    func append(_ slice: ByteSink, to writer: CheckpointWriter) async -> (ByteSink, StorageError?) {
         await withCheckedContinuation { continuation in
             writer.append(slice, from: group.loop) { recycled, failure in
                 continuation.resume(returning: (recycled, failure))

@@ -2,9 +2,9 @@ extension Checker {
     /// Every operation that a client's log had, and that was not refused for good, is in the final state, or something
     /// newer stands in its place. That includes each one that was acknowledged: an acknowledged write that is lost was in
     /// its author's log as well, and has left it.
-    func checkAckSurvival(_ history: History) -> [Violation] {
-        let audits = history.audits()
-        let refused = history.refusedOperations()
+    func checkAckSurvival(_ history: Evidence) -> [Violation] {
+        let audits = history.audits
+        let refused = history.refusedOperations
         var levels: [OperationRef: Level] = [:]
         for event in history.of(.acknowledged) where event.code == nil {
             guard let client = event.to, let op = event.op, let level = event.level else { continue }
@@ -12,36 +12,43 @@ extension Checker {
             levels[ref] = max(levels[ref] ?? .none, level)
         }
         var violations: [Violation] = []
-        for (ref, event) in history.storedOperations() where !refused.contains(ref) {
+        // Put together only where it is needed: every operation of a run comes through here.
+        func level(_ ref: OperationRef) -> String {
+            levels[ref].map { "acknowledged at \($0)" } ?? "never acknowledged"
+        }
+        for (ref, event) in history.storedOperations where !refused.contains(ref) {
             guard let place = Place(event), let stamp = event.stamp else { continue }
             for audit in audits {
-                let level = levels[ref].map { "acknowledged at \($0)" } ?? "never acknowledged"
                 guard let final = audit.content[place]?.stamp else {
-                    violations.append(violation("\(ref), \(level), is lost: \(place) has no record for \(audit.name)"))
+                    violations.append(
+                        violation("\(ref), \(level(ref)), is lost: \(place) has no record for \(audit.name)"))
                     continue
                 }
                 if final < stamp {
                     violations.append(
-                        violation("\(ref) of \(stamp), \(level), is lost: \(place) has \(final) for \(audit.name)"))
+                        violation(
+                            "\(ref) of \(stamp), \(level(ref)), is lost: \(place) has \(final) for \(audit.name)"))
                 }
             }
         }
         return violations
     }
 
-    /// In the moment in which a level from `applied` on is acknowledged, the write is on the disk (only a history of a
-    /// world that looks into its disks says so); and no application hears of a level that no node acknowledged.
-    func checkAckHonesty(_ history: History) -> [Violation] {
+    /// In the moment in which a level from `applied` on is claimed, the write is on the disk (only a history of a world that
+    /// looks into its disks says so), whether as an acknowledgement or along with the word that the one asked for takes
+    /// longer; and no application hears of a level that no node claimed.
+    func checkAckHonesty(_ history: Evidence) -> [Violation] {
         var levels: [OperationRef: Level] = [:]
         var violations: [Violation] = []
-        for event in history.of(.acknowledged, .reached) where event.code == nil {
+        for event in history.of(.acknowledged, .late, .reached) where event.code == nil {
             guard let op = event.op, let level = event.level else { continue }
             let ref = OperationRef(client: event.to ?? event.who, op: op)
-            if event.kind == .acknowledged {
+            if event.kind != .reached {
                 levels[ref] = max(levels[ref] ?? .none, level)
                 guard level >= .applied, event.isDurable == false else { continue }
+                let verb = event.kind == .late ? "called" : "acknowledged"
                 violations.append(
-                    violation("\(event.who) acknowledged \(ref), which is not on its disk", at: event))
+                    violation("\(event.who) \(verb) \(ref) \(level), which is not on its disk", at: event))
             } else if level > levels[ref] ?? .none {
                 violations.append(
                     violation("\(event.who) was told that \(ref) is \(level); no node said so", at: event))
@@ -51,11 +58,13 @@ extension Checker {
     }
 
     /// A value takes effect under no other stamps than those that its author gave it, and at no other place.
-    func checkOnceEffects(_ history: History) -> [Violation] {
-        var given: [UInt32: (place: Place, stamps: Set<Stamp>)] = [:]
+    func checkOnceEffects(_ history: Evidence) -> [Violation] {
+        // Rarely more than one stamp each.
+        var given: [UInt32: (place: Place, stamps: [Stamp])] = [:]
         for event in history.of(.wrote, .stored, .restamped) {
             guard let value = event.value, let place = Place(event), let stamp = event.stamp else { continue }
-            given[value, default: (place, [])].stamps.insert(stamp)
+            if given[value]?.stamps.contains(stamp) ?? false { continue }
+            given[value, default: (place, [])].stamps.append(stamp)
         }
         var violations: [Violation] = []
         for event in history.of(.holds) where event.who.hasPrefix("auditor") {
@@ -71,9 +80,9 @@ extension Checker {
     }
 
     /// A removal that was acknowledged is never undone by something older.
-    func checkNoResurrection(_ history: History) -> [Violation] {
+    func checkNoResurrection(_ history: Evidence) -> [Violation] {
         var removals: [OperationRef: HistoryEvent] = [:]
-        for (ref, event) in history.storedOperations() where event.value == nil { removals[ref] = event }
+        for (ref, event) in history.storedOperations where event.value == nil { removals[ref] = event }
         var newest: [Place: HistoryEvent] = [:]
         for event in history.of(.acknowledged) where event.code == nil {
             guard (event.level ?? .none) >= .applied, let client = event.to, let op = event.op,
@@ -84,7 +93,7 @@ extension Checker {
             newest[place] = removal
         }
         var violations: [Violation] = []
-        for (who, content) in history.holdings() {
+        for (who, content) in history.holdings {
             for (place, removal) in newest {
                 guard let removed = removal.stamp, let value = content[place]?.value,
                     let stamp = content[place]?.stamp, stamp < removed

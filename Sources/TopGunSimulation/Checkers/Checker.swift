@@ -11,7 +11,9 @@ package enum Checker: String, Sendable, CaseIterable {
     case bounds = "Bounds"
     case liveness = "Liveness"
 
-    package func check(_ history: History) -> [Violation] {
+    package func check(_ history: History) -> [Violation] { check(Evidence(history)) }
+
+    func check(_ history: Evidence) -> [Violation] {
         switch self {
         case .ackSurvival: checkAckSurvival(history)
         case .ackHonesty: checkAckHonesty(history)
@@ -46,7 +48,8 @@ package struct Violation: Sendable, Equatable, CustomStringConvertible {
 extension History {
     /// What is broken, by every checker.
     package var violations: [Violation] {
-        Checker.allCases.flatMap { $0.check(self) }
+        let evidence = Evidence(self)
+        return Checker.allCases.flatMap { $0.check(evidence) }
     }
 }
 
@@ -74,14 +77,24 @@ struct OperationRef: Hashable, CustomStringConvertible {
     var description: String { "\(client)'s operation \(op)" }
 }
 
-extension History {
+/// A history with what several checkers read out of it, read once.
+final class Evidence {
+    let events: [HistoryEvent]
+    private let kinds: [HistoryEvent.Kind]
+
+    init(_ history: History) {
+        events = history.events
+        kinds = events.map(\.kind)
+    }
+
     /// The events of some kinds, in order; none of the others is touched.
     func of(_ kinds: HistoryEvent.Kind...) -> some Sequence<HistoryEvent> {
-        events.indices.lazy.filter { index in kinds.contains(events[index].kind) }.map { index in events[index] }
+        self.kinds.indices.lazy.filter { [self] index in kinds.contains(self.kinds[index]) }
+            .map { [self] index in events[index] }
     }
 
     /// Who held what at the end.
-    func holdings() -> [String: [Place: HistoryEvent]] {
+    private(set) lazy var holdings: [String: [Place: HistoryEvent]] = {
         var holdings: [String: [Place: HistoryEvent]] = [:]
         for event in of(.holds) {
             if let place = Place(event) { holdings[event.who, default: [:]][place] = event }
@@ -91,31 +104,51 @@ extension History {
             holdings[event.who, default: [:]] = holdings[event.who] ?? [:]
         }
         return holdings
-    }
+    }()
 
     /// The clients that came last, with nothing of their own: what they hold is what the node has.
-    func audits() -> [(name: String, content: [Place: HistoryEvent])] {
-        holdings().filter { $0.key.hasPrefix("auditor") }.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
-    }
+    private(set) lazy var audits: [(name: String, content: [Place: HistoryEvent])] =
+        holdings.filter { $0.key.hasPrefix("auditor") }.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
 
     /// Every operation that was ever in a log, as it was stored last.
-    func storedOperations() -> [(ref: OperationRef, event: HistoryEvent)] {
-        var order: [OperationRef] = []
-        var stored: [OperationRef: HistoryEvent] = [:]
+    private(set) lazy var storedOperations: [(ref: OperationRef, event: HistoryEvent)] = {
+        var places: [OperationRef: Int] = [:]
+        var stored: [(ref: OperationRef, event: HistoryEvent)] = []
         for event in of(.stored, .restamped) {
             guard let op = event.op else { continue }
             let ref = OperationRef(client: event.who, op: op)
-            if stored.updateValue(event, forKey: ref) == nil { order.append(ref) }
+            if let place = places[ref] {
+                stored[place].event = event
+            } else {
+                places[ref] = stored.count
+                stored.append((ref, event))
+            }
         }
-        return order.compactMap { ref in stored[ref].map { (ref, $0) } }
+        return stored
+    }()
+
+    /// Whether the same write, under the same stamp, was in a log before: it is offered again.
+    func wasStoredBefore(_ event: HistoryEvent) -> Bool {
+        guard let stamp = event.stamp, let first = firstStored[stamp], first.op != event.op || first.who != event.who
+        else { return false }
+        return first.value == event.value && Place(first) == Place(event)
     }
 
+    /// The first write in a log under each stamp.
+    private lazy var firstStored: [Stamp: HistoryEvent] = {
+        var first: [Stamp: HistoryEvent] = [:]
+        for event in of(.stored, .restamped) {
+            if let stamp = event.stamp, first[stamp] == nil { first[stamp] = event }
+        }
+        return first
+    }()
+
     /// Operations that were refused for good.
-    func refusedOperations() -> Set<OperationRef> {
+    private(set) lazy var refusedOperations: Set<OperationRef> = {
         var refused: Set<OperationRef> = []
         for event in of(.refused) {
             if let op = event.op { refused.insert(OperationRef(client: event.who, op: op)) }
         }
         return refused
-    }
+    }()
 }

@@ -1,9 +1,9 @@
 extension Checker {
     /// At the end all hold the same, the node that came back from its disk included, and trees are equal exactly if
     /// contents are.
-    func checkConvergence(_ history: History) -> [Violation] {
-        guard let audit = history.audits().first else { return differentRoots(history) }
-        let holdings = history.holdings()
+    func checkConvergence(_ history: Evidence) -> [Violation] {
+        guard let audit = history.audits.first else { return differentRoots(history) }
+        let holdings = history.holdings
         var violations: [Violation] = []
         for (who, content) in holdings.sorted(by: { $0.key < $1.key }) where who != audit.name {
             let places = Set(content.keys).union(audit.content.keys)
@@ -24,7 +24,7 @@ extension Checker {
     }
 
     /// The node's word on a map's tree against the trees of all who hold its content.
-    private func differentRoots(_ history: History) -> [Violation] {
+    private func differentRoots(_ history: Evidence) -> [Violation] {
         var ofNode: [String: HistoryEvent] = [:]
         var ofOthers: [String: HistoryEvent] = [:]
         for event in history.of(.root) {
@@ -39,7 +39,7 @@ extension Checker {
     }
 
     /// Nothing is there that nobody wrote, nothing of what was refused, and nothing is shown before it is on a disk.
-    func checkNoPhantom(_ history: History) -> [Violation] {
+    func checkNoPhantom(_ history: Evidence) -> [Violation] {
         var written: [UInt32: Place] = [:]
         var valueOf: [OperationRef: UInt32] = [:]
         for event in history.of(.wrote, .stored) {
@@ -48,7 +48,7 @@ extension Checker {
                 valueOf[OperationRef(client: event.who, op: op)] = value
             }
         }
-        let refused = Set(history.refusedOperations().compactMap { valueOf[$0] })
+        let refused = Set(history.refusedOperations.compactMap { valueOf[$0] })
         var violations: [Violation] = []
         for event in history.of(.shown, .holds, .read) {
             switch event.kind {
@@ -71,7 +71,7 @@ extension Checker {
 
     /// On one device, within one run of its application, what is read never goes back, and a write is read at once. A
     /// write that the device could not store, or that needed a new stamp, counts no longer.
-    func checkSession(_ history: History) -> [Violation] {
+    func checkSession(_ history: Evidence) -> [Violation] {
         var floors: [String: [Place: Stamp]] = [:]
         var violations: [Violation] = []
         for event in history.of(.wrote, .notStored, .refused, .clockAhead, .fault, .read) {
@@ -98,14 +98,15 @@ extension Checker {
         return violations
     }
 
-    /// Stamps of one node id strictly grow, restarts included, and nothing is taken that lies more than a minute ahead of
-    /// what the node's clock ever said.
-    func checkClockSanity(_ history: History) -> [Violation] {
+    /// Stamps of one node id strictly grow, restarts included, but where a write is offered again as it was, which restored
+    /// servers ask for; and nothing is taken, or said to stand, that lies more than a minute ahead of what the node's clock
+    /// ever said.
+    func checkClockSanity(_ history: Evidence) -> [Violation] {
         var last: [String: Stamp] = [:]
         var latestWall = Int64.min
         var stamps: [OperationRef: Stamp] = [:]
         var violations: [Violation] = []
-        for event in history.of(.stored, .restamped, .acknowledged, .fault) {
+        for event in history.of(.stored, .restamped, .acknowledged, .late, .fault) {
             if let wall = event.wall { latestWall = max(latestWall, wall) }
             switch event.kind {
             case .stored, .restamped:
@@ -113,16 +114,18 @@ extension Checker {
                 let ref = OperationRef(client: event.who, op: op)
                 stamps[ref] = stamp
                 if let previous = last[stamp.node], stamp <= previous {
+                    if event.kind == .stored, history.wasStoredBefore(event) { continue }
                     violations.append(violation("\(ref) is stamped \(stamp), not after \(previous)", at: event))
                 }
                 last[stamp.node] = stamp
-            case .acknowledged where event.code == nil:
+            case .acknowledged where event.code == nil, .late where event.level ?? .none >= .memory:
                 guard let client = event.to, let op = event.op, latestWall > .min,
                     let stamp = stamps[OperationRef(client: client, op: op)]
                 else { continue }
                 if stamp.millis > latestWall + Limits.aheadMillisMax {
+                    let verb = event.kind == .late ? "is said to stand" : "was taken"
                     violations.append(
-                        violation("\(client)'s operation \(op) was taken with \(stamp), from the future", at: event))
+                        violation("\(client)'s operation \(op) \(verb) with \(stamp), from the future", at: event))
                 }
             default: break
             }
@@ -130,7 +133,7 @@ extension Checker {
         return violations
     }
 
-    func checkBounds(_ history: History) -> [Violation] {
+    func checkBounds(_ history: Evidence) -> [Violation] {
         history.of(.bound).compactMap { event in
             guard let count = event.count, let limit = event.limit, count > limit else {
                 return nil
@@ -140,7 +143,7 @@ extension Checker {
     }
 
     /// Once nothing goes wrong any more, everything comes to rest; and nobody ever says what cannot be understood.
-    func checkLiveness(_ history: History) -> [Violation] {
+    func checkLiveness(_ history: Evidence) -> [Violation] {
         var violations: [Violation] = []
         var isHealed = false
         var isQuiet = false

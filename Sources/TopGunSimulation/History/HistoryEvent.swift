@@ -31,6 +31,9 @@ package struct HistoryEvent: Codable, Hashable, Sendable {
         // A node.
         /// It handed an acknowledgement to a socket: `to`, `op`, `level`, `code` for a refusal, `isDurable`, `wall`.
         case acknowledged
+        /// It said that an operation is not yet as far as was asked for, which is no acknowledgement (protocol.md 3.5): `to`,
+        /// `op`, the `level` that it claims for now, `isDurable`, `wall`.
+        case late
         /// It handed a value to a socket for the first time, or one that is not on its disk: `value`, `isDurable`.
         case shown
         case serving

@@ -1,3 +1,4 @@
+import Foundation
 package import TopGunModel
 
 /// The value of one write, found again wherever it turns up: `~^` and eight hexadecimal digits, then filling.
@@ -17,33 +18,42 @@ package enum Token {
 
     /// The token of a value, if it has one; a tombstone has none.
     package static func of(_ payload: Payload) -> UInt32? {
-        var found: UInt32?
-        payload.bytes.withUnsafeBytes { bytes in each(in: bytes) { found = found ?? $0 } }
-        return found
+        payload.bytes.withUnsafeBytes { bytes in
+            // Behind the head of the text, as ``payload(_:length:)`` puts it.
+            guard let base = bytes.baseAddress, bytes.count >= Self.bytes + 2, bytes[2] == UInt8(ascii: "~") else {
+                return nil
+            }
+            return token(at: base + 2)
+        }
     }
 
-    /// Every token among some bytes.
-    package static func each(in bytes: UnsafeRawBufferPointer, _ body: (UInt32) -> Void) {
-        guard bytes.count >= Self.bytes else { return }
+    /// Every token among some bytes. Bytes that begin none are skipped by the C library, many at a time: every message and
+    /// every sector of a world comes through here.
+    static func each(in bytes: UnsafeRawBufferPointer, _ body: (UInt32) -> Void) {
+        guard let base = bytes.baseAddress else { return }
         var index = 0
-        let last = bytes.count - Self.bytes
-        while index <= last {
-            guard bytes[index] == UInt8(ascii: "~"), bytes[index + 1] == UInt8(ascii: "^") else {
+        while index + Self.bytes <= bytes.count,
+            let found = memchr(base + index, Int32(UInt8(ascii: "~")), bytes.count - Self.bytes + 1 - index)
+        {
+            index = UnsafeRawPointer(found) - base
+            guard let token = token(at: base + index) else {
                 index += 1
                 continue
             }
-            var token: UInt32 = 0
-            var isWhole = true
-            for digit in index + 2..<index + Self.bytes {
-                guard let value = value(ofDigit: bytes[digit]) else {
-                    isWhole = false
-                    break
-                }
-                token = token << 4 | value
-            }
-            if isWhole { body(token) }
-            index += isWhole ? Self.bytes : 2
+            body(token)
+            index += Self.bytes
         }
+    }
+
+    /// The token that begins with the byte at an address, which is a `~`.
+    private static func token(at start: UnsafeRawPointer) -> UInt32? {
+        guard start.load(fromByteOffset: 1, as: UInt8.self) == UInt8(ascii: "^") else { return nil }
+        var token: UInt32 = 0
+        for digit in 2..<bytes {
+            guard let value = value(ofDigit: start.load(fromByteOffset: digit, as: UInt8.self)) else { return nil }
+            token = token << 4 | value
+        }
+        return token
     }
 
     private static let digits = Array("0123456789abcdef".utf8)

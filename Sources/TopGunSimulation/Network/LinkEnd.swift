@@ -11,6 +11,7 @@ package final class LinkEnd: MessageConnection, @unchecked Sendable {
     package var receiver: (any LinkReceiver)?
 
     private var queue: [ByteBuffer] = []
+    private var unflushedBytes = 0
     private var isReading = true
     private var wasHigh = false
     var isOpen = false
@@ -34,21 +35,36 @@ package final class LinkEnd: MessageConnection, @unchecked Sendable {
         self.loop = loop
     }
 
+    /// A node's message goes as it is; a client's as the frames of a WebSocket, for it may arrive in pieces.
     package func send(_ message: ByteBuffer) {
-        queue.append(message)
+        switch side {
+        case .node: enqueue(message)
+        case .client: message.withUnsafeReadableBytes { send(copying: $0) }
+        }
     }
 
     package func send(copying message: UnsafeRawBufferPointer) {
-        queue.append(ByteBuffer(bytes: message))
+        switch side {
+        case .node: enqueue(ByteBuffer(bytes: message))
+        case .client:
+            guard let link else { return }
+            enqueue(FrameWriter().frames(of: message, link.host.network))
+        }
+    }
+
+    private func enqueue(_ message: ByteBuffer) {
+        queue.append(message)
+        unflushedBytes += message.readableBytes
     }
 
     package func flush() {
         guard let link, !isGone, !isFinished, !isFinishing, !queue.isEmpty else { return }
         let messages = queue
         queue = []
+        unflushedBytes = 0
         guard !link.isSilenced(side) else { return }
         if side == .node, let sniffer = link.host.network.sniffer {
-            for message in messages { sniffer(self, Array(message.readableBytesView)) }
+            for message in messages { message.withUnsafeReadableBytes { sniffer(self, $0) } }
         }
         link.transmit(messages, from: side)
         queuedBytesPeak = max(queuedBytesPeak, queuedBytes)
@@ -56,8 +72,8 @@ package final class LinkEnd: MessageConnection, @unchecked Sendable {
     }
 
     package var queuedBytes: Int {
-        guard let link else { return 0 }
-        return max(link.end(side.other).travelling - Limits.socketBytes, 0)
+        guard let link else { return unflushedBytes }
+        return max(link.end(side.other).travelling - Limits.socketBytes, 0) + unflushedBytes
     }
 
     func tellIfDrained() {
@@ -81,25 +97,56 @@ package final class LinkEnd: MessageConnection, @unchecked Sendable {
         link.close(side, reason: reason)
     }
 
-    /// Hands on what has arrived, in one read or several.
+    /// Hands on what has arrived, in one read or several; what is left comes in a later turn of the loop.
     func takeInbox() {
-        while isReading, !inbox.isEmpty, !isGone, !isFinished, let receiver {
-            var count = inbox.count
-            if count > 1, let network = link?.host.network, network.below(4) == 0 {
-                count = 1 + network.below(count - 1)
-                network.onEvent?(.readSplit)
+        guard isReading, !inbox.isEmpty, !isGone, !isFinished, let receiver else { return }
+        var read = inbox
+        inbox = []
+        if let network = link?.host.network, network.below(4) == 0 {
+            switch side {
+            case .client: splitBetweenMessages(&read, network)
+            case .node: splitAnywhere(&read, network)
             }
-            let read = Array(inbox.prefix(count))
-            inbox.removeFirst(count)
-            for message in read { travelling -= message.readableBytes }
-            receiver.linkReceived(read)
         }
+        for message in read { travelling -= message.readableBytes }
+        receiver.linkReceived(read)
+    }
+
+    private func splitBetweenMessages(_ read: inout [ByteBuffer], _ network: SimulatedNetwork) {
+        guard read.count > 1 else { return }
+        let count = 1 + network.below(read.count - 1)
+        keep(Array(read[count...]), network)
+        read.removeLast(read.count - count)
+    }
+
+    private func splitAnywhere(_ read: inout [ByteBuffer], _ network: SimulatedNetwork) {
+        let total = read.reduce(0) { $0 + $1.readableBytes }
+        guard total > 1 else { return }
+        var left = 1 + network.below(total - 1)
+        var now: [ByteBuffer] = []
+        var later: [ByteBuffer] = []
+        for var message in read {
+            let head = min(left, message.readableBytes)
+            left -= head
+            if let head = message.readSlice(length: head), head.readableBytes > 0 { now.append(head) }
+            if message.readableBytes > 0 { later.append(message) }
+        }
+        read = now
+        keep(later, network)
+    }
+
+    /// Puts back what this read did not bring.
+    private func keep(_ rest: [ByteBuffer], _ network: SimulatedNetwork) {
+        guard !rest.isEmpty else { return }
+        network.onEvent?(.readSplit)
+        inbox = rest
+        loop.execute { [self] in takeInbox() }
     }
 }
 
 /// Who hears what comes to an end of a link, on the loop of that end.
 package protocol LinkReceiver: AnyObject, Sendable {
-    /// What one read of the socket brought.
+    /// What one read of the socket brought: whole messages for a client, any stretch of its frames for a node.
     func linkReceived(_ messages: [ByteBuffer])
     func linkDrained()
     func linkClosed(_ reason: String)

@@ -1,12 +1,12 @@
 import NIOCore
 import TopGunEnvironment
 
-/// One connection: a stream of whole messages each way.
+/// One connection: a stream of whole messages to the client, and of the bytes of a WebSocket to the node.
 ///
 /// ```
 ///   flush ──> in flight, in order ──> arrives on the other loop ──> received, or kept while that end does not read
 ///                 │ blocked: waits here
-///                 └ cut: the messages before the cut arrive, the one it falls into and those behind it do not
+///                 └ cut: what is before the cut arrives; a client hears nothing of the message that it falls into
 /// ```
 package final class SimulatedLink: @unchecked Sendable {
     // Unchecked for the reason given at SimulatedNetwork.
@@ -58,6 +58,11 @@ package final class SimulatedLink: @unchecked Sendable {
                 receiver.connected(client)
             }
         }
+    }
+
+    /// Whether the client believes in a connection that nobody is at the other end of.
+    var isHalfOpen: Bool {
+        !client.isGone && !client.isFinished && (isCut || node.isGone || node.isFinished)
     }
 
     // MARK: - Sending
@@ -140,13 +145,23 @@ package final class SimulatedLink: @unchecked Sendable {
             guard !target.wasCutInside else { return }
             target.wasCutInside = true
             network.onEvent?(.messageCutInside)
-            messages.removeLast(messages.count - network.below(messages.count + 1))
+            cutInside(&messages, target)
         }
         guard target.isOpen || target.side == .client, !target.isGone, !target.isFinished else { return }
         target.arrived += messages.count
         target.inbox.append(contentsOf: messages)
         target.takeInbox()
         end(target.side.other).tellIfDrained()
+    }
+
+    /// The cut falls into one of the messages: a node is left with its first bytes, a client with none of it.
+    private func cutInside(_ messages: inout [ByteBuffer], _ target: LinkEnd) {
+        let whole = network.below(messages.count + 1)
+        guard whole < messages.count else { return }
+        var broken = messages[whole]
+        messages.removeLast(messages.count - whole)
+        guard target.side == .node, broken.readableBytes > 0 else { return }
+        if let head = broken.readSlice(length: network.below(broken.readableBytes)) { messages.append(head) }
     }
 
     // MARK: - Ending

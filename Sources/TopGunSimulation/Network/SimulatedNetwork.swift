@@ -10,7 +10,7 @@ package final class SimulatedNetwork: @unchecked Sendable {
     private var listeners: [String: any SimulatedListener] = [:]
     private var lastLink: UInt64 = 0
     /// Sees every message that a node hands to a socket, at that moment.
-    package var sniffer: ((LinkEnd, [UInt8]) -> Void)?
+    package var sniffer: ((LinkEnd, UnsafeRawBufferPointer) -> Void)?
     /// Counts what the weather did.
     package var onEvent: ((NetworkEvent) -> Void)?
 
@@ -55,12 +55,17 @@ package final class SimulatedNetwork: @unchecked Sendable {
     func below(_ bound: Int) -> Int {
         generator.below(bound)
     }
+
+    /// The mask of a client's next frame.
+    func mask() -> UInt32 {
+        UInt32(truncatingIfNeeded: generator.next())
+    }
 }
 
 /// Something that happened to messages, for the counters.
 package enum NetworkEvent: String, Sendable, CaseIterable {
     case messageLost, messageRepeated, messagesSwapped, messageCutInside, connectionReset, connectionRefused
-    case connectionTimedOut, readSplit
+    case connectionTimedOut, readSplit, messageFragmented
 }
 
 /// A process that takes connections.
@@ -115,6 +120,9 @@ package final class SimulatedHost: Network, @unchecked Sendable {
         links.append(link)
         link.open(receiver)
     }
+
+    /// Whether the machine's process has yet to find out that a connection is none any more.
+    var isDeceived: Bool { links.contains { $0.isHalfOpen } }
 
     func forget(_ link: SimulatedLink) {
         links.removeAll { $0 === link }

@@ -20,6 +20,8 @@ package final class SimulatedNode: SimulatedListener, @unchecked Sendable {
         package var loops = 1
         package var segmentBytes = 16 << 10
         package var checkpointLogBytes: Int64 = 64 << 10
+        /// Bytes queued for a connection above which events are dropped.
+        package var broadcastQueueBytesMax = 32 << 10
         /// The mutant `acknowledgeBeforeSync`.
         package var acknowledgesEarly = false
         /// The mutant `syncFailureIgnored`.
@@ -36,15 +38,18 @@ package final class SimulatedNode: SimulatedListener, @unchecked Sendable {
     package var onServing: (() -> Void)?
     package var onRefused: ((ServerError) -> Void)?
     package var onFailed: ((ServerError) -> Void)?
+    /// The parser takes what a client sent for something that no client may send.
+    package var onBrokenFrame: (() -> Void)?
 
     private let scheduler: SimulatedScheduler
-    private let settings: Settings
+    package let settings: Settings
     private let seed: UInt64
     private var lives: UInt64 = 0
     private var spawner: SimulatedSpawner
     private var node: (any ServingNode)?
     private var ends: [LinkEnd] = []
     private var nextLoop = 0
+    private let scratch = ReadScratch()
     private let log: ServerLog
 
     package init(name: String, settings: Settings, seed: UInt64, scheduler: SimulatedScheduler) {
@@ -84,6 +89,7 @@ package final class SimulatedNode: SimulatedListener, @unchecked Sendable {
         var options = NodeOptions()
         options.segmentBytes = settings.segmentBytes
         options.checkpointLogBytes = settings.checkpointLogBytes
+        options.broadcastQueueBytesMax = settings.broadcastQueueBytesMax
         options.acknowledgesEarly = settings.acknowledgesEarly
         spawner.spawn("start") { [self, options] in
             do throws(ServerError) {
@@ -137,6 +143,12 @@ package final class SimulatedNode: SimulatedListener, @unchecked Sendable {
         }
     }
 
+    /// What an operator may ask of a node that serves: a partition is torn down and rebuilt while the others go on.
+    package func restart(partition: Int) {
+        guard let node else { return }
+        spawner.spawn("restart") { _ = await node.restart(partition: partition) }
+    }
+
     package func setPaused(_ isPaused: Bool) {
         spawner.setPaused(isPaused)
     }
@@ -162,7 +174,7 @@ package final class SimulatedNode: SimulatedListener, @unchecked Sendable {
         guard let node, let owner = owner(of: end, node) else { return }
         ends.removeAll { $0.link == nil }
         ends.append(end)
-        let peer = NodeSide(owner)
+        let peer = NodeSide(owner, scratch: scratch) { [self] in onBrokenFrame?() }
         end.receiver = peer
         peer.open(end)
     }
@@ -173,43 +185,38 @@ package final class SimulatedNode: SimulatedListener, @unchecked Sendable {
     }
 }
 
-/// Messages here are whole already, so their length is nobody's concern.
+/// How long messages may be before somebody has said who he is is the business of the listener's own tests.
 extension LinkEnd: ClientConnection {
     package func admit() {}
 }
 
-/// The gateway's side of a connection, in the place of the listener's channel handler.
+/// The gateway's side of a connection, in the place of the listener's channel handler: the same parser, fed with whatever
+/// pieces the link brings.
 private final class NodeSide: LinkReceiver, @unchecked Sendable {
     // Unchecked for the reason given at SimulatedNetwork.
     private let owner: any ClientConnectionOwner
+    private let onBrokenFrame: () -> Void
+    private var frames: FrameReader
     private var session: SessionID?
 
-    init(_ owner: any ClientConnectionOwner) {
+    init(_ owner: any ClientConnectionOwner, scratch: ReadScratch, onBrokenFrame: @escaping () -> Void) {
         self.owner = owner
+        self.onBrokenFrame = onBrokenFrame
+        frames = FrameReader(messageBytesMax: Limits.messageBytesMax, scratch: scratch)
     }
 
     func open(_ end: LinkEnd) {
         session = owner.assumeIsolated { $0.opened(end, peer: PeerInfo(address: "simulated")) }
     }
 
-    func linkReceived(_ messages: [ByteBuffer]) {
-        guard let session else { return }
-        var bytes: [UInt8] = []
-        var ends: [Int] = []
-        for message in messages {
-            bytes.append(contentsOf: message.readableBytesView)
-            ends.append(bytes.count)
-        }
-        bytes.withUnsafeBytes { bytes in
-            var start = 0
-            let views = ends.map { end in
-                defer { start = end }
-                return UnsafeRawBufferPointer(rebasing: bytes[start..<end])
-            }
-            views.withUnsafeBufferPointer { buffer in
-                let lent = LentMessages(messages: buffer)
+    func linkReceived(_ pieces: [ByteBuffer]) {
+        for piece in pieces {
+            guard let session else { return }
+            let isOrderly = frames.take(piece) { messages in
+                let lent = LentMessages(messages: messages)
                 owner.assumeIsolated { $0.received(session, messages: lent.messages) }
             }
+            if !isOrderly { onBrokenFrame() }
         }
     }
 

@@ -1,4 +1,6 @@
+import TopGunEnvironment
 import TopGunReplica
+import TopGunStorage
 
 /// Makes things go wrong until it is told to stop, each kind of fault on a schedule of its own: taking one away leaves
 /// the others where they were.
@@ -10,6 +12,13 @@ final class FaultInjector: @unchecked Sendable {
     /// Bits that were turned over since the node last started, to be put right by an operator.
     private var flips: [(path: String, offset: Int, mask: UInt8)] = []
     private var isRotDue = false
+    /// A read of the present start brought what does not stand there; and it was what was written last.
+    private var wasMisread = false
+    private var wasTailMisread = false
+    private var backup: SimulatedDisk.Image?
+    /// The latest that the node's clock said, and whether it may be set back behind that.
+    private var latestWall = Int64.min
+    private var isClockHeld = false
 
     init(_ simulation: Simulation) {
         self.simulation = simulation
@@ -38,11 +47,15 @@ final class FaultInjector: @unchecked Sendable {
     }
 
     private func note(_ kind: FaultKind, _ who: String, _ note: String? = nil) {
+        self.note(kind.rawValue, who, note)
+        simulation.reach("fault.\(kind.rawValue)")
+    }
+
+    private func note(_ code: String, _ who: String, _ note: String?) {
         var event = simulation.event(.fault, who)
-        event.code = kind.rawValue
+        event.code = code
         event.note = note
         simulation.record(event)
-        simulation.reach("fault.\(kind.rawValue)")
     }
 
     /// Something that ends by itself, unless everything does before.
@@ -60,6 +73,11 @@ final class FaultInjector: @unchecked Sendable {
         case .cut, .halfOpen, .oneWay, .partition, .slowNetwork, .narrowNetwork, .frameChaos: strikeNetwork(kind)
         case .kill, .powerCut, .pause, .rot: strikeProcess(kind)
         case .diskFull, .diskSlow, .diskHang, .syncFailure, .writeFailure, .deathInCall: strikeDisk(kind)
+        case .wrongBit, .staleRead, .misdirectedRead, .misdirectedWrite, .rollback: strikeQuietly(kind)
+        case .partitionRestart:
+            guard node.state == .serving else { return }
+            note(kind, node.name)
+            node.restart(partition: below(kind, 271))
         case .clientClockOffset, .clientClockJump, .clockDrift, .nodeClockJump: strikeClock(kind)
         case .clientCrash, .clientPause, .storeFull, .storeSlow: strikeClient(kind)
         }
@@ -148,13 +166,13 @@ final class FaultInjector: @unchecked Sendable {
     private func strikeClock(_ kind: FaultKind) {
         if kind == .nodeClockJump || kind == .clockDrift && below(kind, 2) == 0 {
             note(kind, node.name)
-            simulation.noteWall()
-            if kind == .clockDrift {
-                node.clock.drift(byMillionths: Int64(below(kind, 2_000) - 1_000))
-            } else {
-                node.clock.jump(toOffsetMillis: Int64(below(kind, 7_200_000) - 3_600_000))
+            return changeNodeClock { clock in
+                if kind == .clockDrift {
+                    clock.drift(byMillionths: Int64(below(kind, 2_000) - 1_000))
+                } else {
+                    clock.jump(toOffsetMillis: Int64(below(kind, 7_200_000) - 3_600_000))
+                }
             }
-            return simulation.noteWall()
         }
         let device = device(kind)
         note(kind, device.name)
@@ -168,6 +186,22 @@ final class FaultInjector: @unchecked Sendable {
         default:
             device.clock.drift(byMillionths: Int64(below(kind, 2_000) - 1_000))
         }
+    }
+
+    /// Once an operator has put a node back together, its clock is not set back behind what it ever said: clients offer again
+    /// what a clock that was ahead let in, and for one that stands behind that it would come from the future.
+    private func changeNodeClock(_ change: (SimulatedClock) -> Void) {
+        simulation.noteWall()
+        latestWall = max(latestWall, node.clock.wallMillis())
+        change(node.clock)
+        holdNodeClock()
+        simulation.noteWall()
+    }
+
+    private func holdNodeClock() {
+        let wall = node.clock.wallMillis()
+        guard isClockHeld, wall < latestWall else { return }
+        node.clock.advance(byMillis: latestWall - wall)
     }
 
     private func strikeClient(_ kind: FaultKind) {
@@ -221,14 +255,131 @@ final class FaultInjector: @unchecked Sendable {
         note(.rot, node.name, "\(path) at \(flip.offset)")
     }
 
+    /// The node serves. What was written last, and read as something else, may have been taken for a torn tail, which a node
+    /// that is alone cannot tell: who runs it must know that the disk lied, and salvages.
     func nodeStarted() {
+        flips = []
+        let isTailLost = node.disk.forgetMisplaced()
+        guard isTailLost || wasTailMisread else {
+            if wasMisread { simulation.reach("recovery.misreadHarmless") }
+            return forgetMisread()
+        }
+        simulation.reach("recovery.tailMisread")
+        // Not in the middle of a turn of the node.
+        simulation.loop.execute { [self] in
+            if node.state != .down { simulation.crashNode(power: false) }
+            salvage()
+            simulation.comeBack()
+        }
+    }
+
+    /// The node says that its data is damaged. The operator puts back what the disk had, if there is a copy of it and as the
+    /// seed says; what was only read wrongly is right the next time; else he keeps what can be read.
+    func mend() {
+        if !flips.isEmpty, below(.rot, 2) == 0 {
+            putBack()
+        } else if !flips.isEmpty || node.disk.hasMisplaced {
+            salvage()
+        } else if wasMisread {
+            simulation.reach("recovery.misreadRefused")
+        }
+        flips = []
+        forgetMisread()
+    }
+
+    /// The operator has a copy of what rotted.
+    private func putBack() {
+        for flip in flips { node.disk.flip(flip.path, at: flip.offset, mask: flip.mask) }
         flips = []
     }
 
-    /// The node says that its data is damaged: the operator puts back what the disk had.
-    func mend() {
-        for flip in flips { node.disk.flip(flip.path, at: flip.offset, mask: flip.mask) }
+    /// It did not start for another reason, such as a file that is not its own as it reads it: the next start reads anew.
+    func nodeDidNotStart() {
+        if wasMisread { simulation.reach("recovery.misreadRefused") }
+        forgetMisread()
+    }
+
+    private func forgetMisread() {
+        wasMisread = false
+        wasTailMisread = false
+        node.disk.faults.readsUntilWrong = nil
+    }
+
+    // MARK: - Disks that lie
+
+    func noteMisread(isTail: Bool) {
+        wasMisread = true
+        wasTailMisread = wasTailMisread || isTail
+    }
+
+    private func strikeQuietly(_ kind: FaultKind) {
+        let disk = node.disk
+        switch kind {
+        case .wrongBit, .staleRead, .misdirectedRead:
+            note(kind, node.name)
+            disk.faults.wrongRead = kind == .wrongBit ? .flipped : kind == .staleRead ? .stale : .misdirected
+            disk.faults.readsUntilWrong = below(kind, 30)
+            // Where everything is read.
+            guard node.state == .serving else { return }
+            simulation.crashNode(power: below(kind, 2) == 0)
+            restart(kind)
+        case .misdirectedWrite:
+            note(kind, node.name)
+            disk.faults.writesUntilMisdirected = below(kind, 4)
+        default:
+            guard node.state == .serving else { return }
+            guard let backup, below(kind, 2) == 0 else {
+                // A backup is made of a disk that is well.
+                if !disk.hasMisplaced { backup = disk.image }
+                return
+            }
+            note(kind, node.name)
+            simulation.crashNode(power: true)
+            disk.restore(backup)
+            flips = []
+            salvage()
+            restart(kind)
+        }
+    }
+
+    /// What the README tells an operator to do after damage or a backup: keep what can be read and raise the restore epoch,
+    /// so that clients offer what they have.
+    private func salvage() {
+        let disk = node.disk
+        let faults = disk.faults
+        disk.faults = SimulatedDisk.Faults()
+        defer {
+            disk.faults = faults
+            disk.faults.readsUntilWrong = nil
+        }
+        do throws(StorageError) {
+            let report = try Salvage.run(
+                path: "/data", disk: disk, entropy: SeededEntropy(seed: UInt64(below(.rollback, 1 << 30))),
+                nowMillis: node.clock.wallMillis())
+            simulation.reach("operator.salvage")
+            if !report.losses.isEmpty || !report.damagedCheckpoints.isEmpty {
+                simulation.reach("operator.salvageWithLoss")
+            }
+            note("salvage", node.name, "\(report.losses.count) stretches lost")
+            for folder in report.oldFolders { remove(folder) }
+        } catch {
+            note("salvage", node.name, "failed: \(error.message)")
+        }
+        _ = disk.forgetMisplaced()
         flips = []
+        forgetMisread()
+        isClockHeld = true
+        changeNodeClock { _ in }
+    }
+
+    /// The old files, which nobody needs any more.
+    private func remove(_ folder: String) {
+        do throws(DiskError) {
+            for name in try node.disk.list(folder) { try node.disk.remove("\(folder)/\(name)") }
+            try node.disk.syncDirectory(folder)
+        } catch {
+            preconditionFailure("a disk without faults does not remove \(folder): \(error)")
+        }
     }
 
     // MARK: - The end of it
@@ -248,11 +399,12 @@ final class FaultInjector: @unchecked Sendable {
             device.host.weather = Weather()
             if device.process == nil { device.start() }
         }
-        simulation.noteWall()
-        node.clock.jump(toOffsetMillis: 0)
-        node.clock.drift(byMillionths: 0)
+        changeNodeClock { clock in
+            clock.jump(toOffsetMillis: 0)
+            clock.drift(byMillionths: 0)
+        }
         node.setPaused(false)
-        mend()
+        putBack()
         if node.state == .down { node.start() }
     }
 
@@ -260,6 +412,7 @@ final class FaultInjector: @unchecked Sendable {
         let halt = node.disk.isHalted
         node.disk.faults = SimulatedDisk.Faults()
         node.disk.faults.syncNanosMax = Limits.syncNanosMax
-        if halt { simulation.crashNode(power: false) }
+        // A disk that put something to the wrong place is taken out; its data is looked through at the next start.
+        if halt || node.disk.hasMisplaced && node.state != .down { simulation.crashNode(power: false) }
     }
 }

@@ -21,10 +21,32 @@ package enum FaultKind: String, Codable, Sendable, CaseIterable, Hashable {
     case deathInCall
     /// A bit of a closed segment turns over while the node is down (B16, D06).
     case rot
+    /// A read of a start brings a wrong bit, a sector from before, or another sector, and nobody says so.
+    case wrongBit, staleRead, misdirectedRead
+    /// A write to the log goes to another place.
+    case misdirectedWrite
+    /// The whole disk is set back to a backup (B17, O04).
+    case rollback
+    /// A partition is torn down and rebuilt while the others go on (P05).
+    case partitionRestart
 
     // Clocks (promises.md C.4).
     case clientClockOffset, clientClockJump, clockDrift, nodeClockJump
 
     // Clients (promises.md C.7).
     case clientCrash, clientPause, storeFull, storeSlow
+}
+
+extension FaultKind {
+    /// Whether each time it strikes the node ends and somebody has to look after its disk.
+    var takesTheNodeDown: Bool {
+        switch self {
+        case .wrongBit, .staleRead, .misdirectedRead, .misdirectedWrite, .rollback: true
+        case .cut, .halfOpen, .oneWay, .partition, .slowNetwork, .narrowNetwork, .frameChaos, .kill, .powerCut, .pause,
+            .diskFull, .diskSlow, .diskHang, .syncFailure, .writeFailure, .deathInCall, .rot, .partitionRestart,
+            .clientClockOffset, .clientClockJump, .clockDrift, .nodeClockJump, .clientCrash, .clientPause, .storeFull,
+            .storeSlow:
+            false
+        }
+    }
 }

@@ -14,10 +14,13 @@ package struct SimulationMutant: Sendable, Equatable {
         SimulationMutant("acknowledgeBeforeSync", 1, .ackHonesty, "acknowledges before the sync"),
         SimulationMutant("syncFailureIgnored", 2, .ackHonesty, "tries a failed sync again and believes it"),
         SimulationMutant("replayStopsAtDamage", 6, .ackSurvival, "starts with what stands before damage in the log"),
+        // On one node the log stands in for the database: what it lets go must be in the checkpoint of each partition.
+        SimulationMutant("watermarkIsMaximum", 7, .ackSurvival, "lets log go that one partition's checkpoint covers"),
         SimulationMutant("removeIgnoresVersion", 9, .ackSurvival, "removes without comparing versions"),
         SimulationMutant("tieBreakMissing", 10, .convergence, "lets the first of two equal stamps stand"),
         SimulationMutant("merkleOmitsTombstones", 11, .convergence, "leaves removals out of the tree"),
         SimulationMutant("merkleTruncated", 12, .convergence, "hashes records to sixteen bits"),
+        SimulationMutant("cursorAdvancesOnReceipt", 15, .noResurrection, "counts as compared before it has compared"),
         SimulationMutant("futureAccepted", 21, .clockSanity, "takes stamps from any future"),
         SimulationMutant("clockNotPersisted", 22, .clockSanity, "forgets how far stamps may have gone"),
         SimulationMutant("serverRestamps", 23, .onceEffects, "stamps what clients wrote anew"),
@@ -26,6 +29,9 @@ package struct SimulationMutant: Sendable, Equatable {
         SimulationMutant("refusalCountsAsSynced", 25, .ackSurvival, "takes a refusal for success"),
         SimulationMutant("retireAtMemory", 26, .ackSurvival, "lets go of a write at the level the app awaited"),
         SimulationMutant("fanOutBeforeSync", 27, .noPhantom, "shows a write before it is on disk"),
+        SimulationMutant(
+            "awaitBetweenReadAndWrite", 30, .ackSurvival, "says what a checkpoint covers after others had their turns"),
+        SimulationMutant("slowReaderKeepsAll", 31, .bounds, "keeps events for a reader that does not read"),
     ]
 
     private init(_ name: String, _ number: Int, _ checker: Checker, _ summary: String) {

@@ -6,20 +6,21 @@ package enum Reach {
         FaultKind.allCases.map { "fault.\($0.rawValue)" } + network + disk + node + client
     }
 
-    private static let network = [
-        NetworkEvent.messageLost, .messageRepeated, .messagesSwapped, .messageCutInside, .connectionReset,
-        .connectionRefused, .connectionTimedOut, .readSplit,
-    ].map { "network.\($0.rawValue)" }
+    private static let network = NetworkEvent.allCases.map { "network.\($0.rawValue)" }
 
-    private static let disk = ["disk.noSpace", "disk.inputOutput"]
+    private static let disk = ["disk.noSpace", "disk.inputOutput", "disk.misread"]
 
     private static let node = [
         "node.serving", "node.failed.disk", "node.refused.damagedData", "node.refused.disk", "node.superseded",
-        "node.repeated", "node.checkpoint", "node.expired", "node.forwarded", "node.merkle",
+        "node.repeated", "node.checkpoint", "node.expired", "node.forwarded", "node.merkle", "node.delta",
+        "node.eventDropped", "node.late", "node.partitionRebuilt", "node.pulled", "late.none", "late.memory",
+        "recovery.misreadRefused", "recovery.misreadHarmless", "recovery.tailMisread", "operator.salvage",
+        "operator.salvageWithLoss",
     ]
 
     private static let client = [
-        "refusal.CLOCK_AHEAD", "refusal.NODE_FULL", "level.persisted", "client.storeFailed",
+        "refusal.CLOCK_AHEAD", "refusal.NODE_FULL", "refusal.NOT_READY", "level.persisted", "client.storeFailed",
+        "client.restamped", "client.notStored", "client.clockAhead",
     ]
 
     package static func add(_ counts: [String: Int], to total: inout [String: Int]) {

@@ -45,7 +45,9 @@ package struct Scenario: Codable, Sendable, Equatable {
             faults = [Fault(kind: kind, everyMillis: 300 + dice.below(3_000))]
         } else {
             for kind in FaultKind.allCases where dice.chance(1, in: 3) {
-                faults.append(Fault(kind: kind, everyMillis: 3_000 + dice.below(20_000)))
+                // Where each of several kinds takes the node down, it must still come to do something in between.
+                let rarity = kind.takesTheNodeDown ? 3 : 1
+                faults.append(Fault(kind: kind, everyMillis: rarity * (3_000 + dice.below(20_000))))
             }
         }
     }

@@ -2,7 +2,6 @@ import TopGunEnvironment
 import TopGunModel
 import TopGunReplica
 import TopGunServer
-import TopGunWire
 
 /// One run: a node and its clients under the faults of a scenario, then without them until everything has come to rest,
 /// then after a last power cut.
@@ -19,14 +18,19 @@ package final class Simulation: @unchecked Sendable {
     let network: SimulatedNetwork
     let node: SimulatedNode
     private(set) var devices: [SimulatedDevice] = []
+    private var devicesByName: [String: SimulatedDevice] = [:]
     private var auditors: [SimulatedDevice] = []
     private let maps: [ByteString]
     private let keys: [ByteString]
     private var injector: FaultInjector?
-    private var history = History()
+    var history = History()
     private var reached: [String: Int] = [:]
-    private var durable: Set<UInt32> = []
-    private var shown: Set<UInt32> = []
+    /// Tokens that ever came to the platter of the node's disk.
+    var durable: Set<UInt32> = []
+    /// Tokens that ever left the node.
+    var shown: Set<UInt32> = []
+    /// The most that was queued for a connection when somebody else's write was told to it.
+    private var eventQueuePeak = 0
     private var dice: SeededGenerator
     private var written = 0
     private var nextToken: UInt32 = 0
@@ -60,6 +64,7 @@ package final class Simulation: @unchecked Sendable {
         node = SimulatedNode(
             name: "node-0", settings: settings, seed: scenario.seed ^ 0x6e6f_6465, scheduler: scheduler)
         for index in 0..<scenario.clients { devices.append(makeDevice("client-\(index)", index, mutants)) }
+        devicesByName = Dictionary(uniqueKeysWithValues: devices.map { ($0.name, $0) })
         watch()
     }
 
@@ -89,6 +94,12 @@ package final class Simulation: @unchecked Sendable {
         witness.onPlatter = { [unowned self] bytes in Token.each(in: bytes) { durable.insert($0) } }
         witness.onHalt = { [unowned self] in loop.execute { [self] in nodeHalted() } }
         witness.onFault = { [unowned self] in reach("disk.\($0)") }
+        // See above.
+        witness.onMisread = { [unowned self] isTail in
+            reach("disk.misread")
+            injector?.noteMisread(isTail: isTail)
+        }
+        node.disk.faults.keepsStale = scenario.faults.contains { $0.kind == .staleRead }
         node.disk.watch(witness)
         network.listen(on: node.name, node)
         // See above.
@@ -96,6 +107,8 @@ package final class Simulation: @unchecked Sendable {
         network.onEvent = { [unowned self] in reach("network.\($0.rawValue)") }
         // See above.
         node.onServing = { [unowned self] in nodeServes() }
+        node.onBrokenFrame = { [unowned self] in nodeCannotRead() }
+        // See above.
         node.onRefused = { [unowned self] error in loop.execute { [self] in nodeRefused(error) } }
         node.onFailed = { [unowned self] error in loop.execute { [self] in nodeFailed(error) } }
     }
@@ -129,6 +142,7 @@ package final class Simulation: @unchecked Sendable {
             tellContents(devices)
         }
         countMetrics()
+        countKinds()
         noteBounds()
         return Outcome(history: history, trace: scheduler.trace, turns: scheduler.turns, reached: reached)
     }
@@ -146,11 +160,12 @@ package final class Simulation: @unchecked Sendable {
         var quietFor = 0
         while quietFor < 12 {
             scheduler.run(forMillis: 250)
-            let isQuiet = devices.allSatisfy { $0.process?.isQuiet ?? false }
+            // Who has not noticed yet that a connection is dead (N08) is not at rest, whatever it believes.
+            let isQuiet = devices.allSatisfy { ($0.process?.isQuiet ?? false) && !$0.host.isDeceived }
             quietFor = isQuiet ? quietFor + 1 : 0
             if quietFor == 1 { noteQuiet(start) }
             if quietFor == 0, scheduler.nowNanos - start > millisMax * 1_000_000 {
-                for device in devices where !(device.process?.isQuiet ?? false) {
+                for device in devices where !(device.process?.isQuiet ?? false) || device.host.isDeceived {
                     var event = event(.stuck, device.name)
                     event.note = "node \(node.state), \(device.process?.unrest ?? "not running")"
                     record(event)
@@ -191,9 +206,9 @@ package final class Simulation: @unchecked Sendable {
     }
 
     private func nodeServes() {
-        injector?.nodeStarted()
         reach("node.serving")
         record(event(.serving, node.name))
+        injector?.nodeStarted()
     }
 
     private func nodeRefused(_ error: ServerError) {
@@ -203,7 +218,10 @@ package final class Simulation: @unchecked Sendable {
         record(event)
         reach("node.refused.\(error.code)")
         crashNode(power: false)
-        if case .damagedData = error.code { injector?.mend() }
+        switch error.code {
+        case .damagedData: injector?.mend()
+        default: injector?.nodeDidNotStart()
+        }
         comeBack()
     }
 
@@ -219,13 +237,21 @@ package final class Simulation: @unchecked Sendable {
         comeBack()
     }
 
+    /// Whatever pieces a client's frames come in, they are what a client may send.
+    private func nodeCannotRead() {
+        var event = event(.failed, node.name)
+        event.code = "undecodable"
+        record(event)
+    }
+
     private func nodeHalted() {
         guard node.disk.isHalted else { return }
         crashNode(power: dice.chance(1, in: 2))
         comeBack()
     }
 
-    private func comeBack() {
+    /// Somebody starts the node, after a while.
+    func comeBack() {
         if isHealed {
             loop.schedule(afterMillis: 1_000) { [self] in if node.state == .down { node.start() } }
         } else {
@@ -292,6 +318,9 @@ package final class Simulation: @unchecked Sendable {
         case write(UInt32?, length: Int, ByteString, Int, ttlMillis: Int64)
     }
 
+    /// Asked for with each acknowledgement.
+    func device(named name: String) -> SimulatedDevice? { devicesByName[name] }
+
     // MARK: - The history
 
     func event(_ kind: HistoryEvent.Kind, _ who: String) -> HistoryEvent {
@@ -336,6 +365,11 @@ package final class Simulation: @unchecked Sendable {
             event.limit = Limits.queuedBytesMax
             record(event)
         }
+        var queue = event(.bound, node.name)
+        queue.note = "bytes queued for a reader that is sent more events"
+        queue.count = Int64(eventQueuePeak)
+        queue.limit = Int64(node.settings.broadcastQueueBytesMax)
+        record(queue)
         var event = event(.bound, node.name)
         event.note = "bytes on the disk"
         event.count = node.disk.usedBytes
@@ -344,98 +378,32 @@ package final class Simulation: @unchecked Sendable {
         record(event)
     }
 
+    /// What clients came to, as far as they say so.
+    private func countKinds() {
+        for event in history.events {
+            switch event.kind {
+            case .restamped: reach("client.restamped")
+            case .notStored: reach("client.notStored")
+            case .clockAhead: reach("client.clockAhead")
+            default: break
+            }
+        }
+    }
+
     private func countMetrics() {
         for loop in node.metrics.loops {
             let counts = loop.counts
+            eventQueuePeak = max(eventQueuePeak, loop.broadcastQueueBytesPeak)
             for (name, count) in [
                 ("node.superseded", counts.operationsSuperseded), ("node.repeated", counts.operationsRepeated),
                 ("node.checkpoint", counts.checkpointsWritten), ("node.expired", counts.recordsExpired),
                 ("node.forwarded", counts.operationsForwarded), ("node.merkle", counts.merkleAnswers),
+                ("node.eventDropped", counts.eventsDropped), ("node.late", counts.operationsLate),
+                ("node.delta", counts.deltasSent), ("node.partitionRebuilt", counts.partitionsRebuilt),
+                ("node.pulled", counts.recordsPulled),
             ] where count > 0 {
                 reached[name, default: 0] += count
             }
-        }
-    }
-}
-
-// MARK: - What the node says
-
-extension Simulation {
-    /// Looks at a message in the moment in which the node hands it to a socket.
-    private func sniff(_ message: [UInt8], from end: LinkEnd) {
-        message.withUnsafeBytes { bytes in
-            Token.each(in: bytes) { token in noteShown(token) }
-            guard Self.isAcknowledgement(bytes) else { return }
-            do throws(WireError) {
-                note(try ServerMessage.decode(bytes), to: end.link?.host.name ?? "")
-            } catch {
-                preconditionFailure("the node sent what nobody can read: \(error)")
-            }
-        }
-    }
-
-    /// Whether it is one of the three messages that tell of operations or trees: decoding all would take most of a run.
-    private static func isAcknowledgement(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        let head = bytes.prefix(32)
-        return head.contains(sequence: "OP_ACK") || head.contains(sequence: "LEVEL_UP")
-            || head.contains(sequence: "SYNC_RESP_ROOT")
-    }
-
-    private func noteShown(_ token: UInt32) {
-        let isDurable = durable.contains(token)
-        guard shown.insert(token).inserted || !isDurable else { return }
-        var event = event(.shown, node.name)
-        event.value = token
-        event.isDurable = isDurable
-        record(event)
-    }
-
-    private func note(_ message: ServerMessage, to client: String) {
-        switch message {
-        case .acknowledgement(let acknowledgement):
-            for result in acknowledgement.results ?? [] {
-                noteAcknowledged(
-                    result.id, Level(result.level), code: result.code?.string, isSuperseded: result.isSuperseded, client
-                )
-            }
-        case .levelUp(let rises):
-            for rise in rises { noteAcknowledged(rise.id, Level(rise.level), code: nil, isSuperseded: false, client) }
-        case .syncRoot(let root):
-            var event = event(.root, node.name)
-            event.to = client
-            event.map = root.mapName.string
-            event.count = Int64(root.rootHash)
-            record(event)
-        default: break
-        }
-    }
-
-    private func noteAcknowledged(_ id: UInt64, _ level: Level, code: String?, isSuperseded: Bool, _ client: String) {
-        var event = event(.acknowledged, node.name)
-        event.to = client
-        event.op = id
-        event.level = level
-        event.code = code
-        event.isSuperseded = isSuperseded ? true : nil
-        event.wall = node.clock.wallMillis()
-        if code == nil, !isSuperseded, level >= .applied,
-            let token = devices.first(where: { $0.name == client })?.tokens[id]
-        {
-            event.isDurable = durable.contains(token)
-        }
-        if let code { reach("refusal.\(code)") }
-        reach("level.\(level)")
-        record(event)
-    }
-}
-
-extension Slice<UnsafeRawBufferPointer> {
-    /// Whether a text stands somewhere among the bytes.
-    fileprivate func contains(sequence: StaticString) -> Bool {
-        let text = UnsafeBufferPointer(start: sequence.utf8Start, count: sequence.utf8CodeUnitCount)
-        guard count >= text.count else { return false }
-        return (startIndex...endIndex - text.count).contains { start in
-            self[start..<start + text.count].elementsEqual(text)
         }
     }
 }

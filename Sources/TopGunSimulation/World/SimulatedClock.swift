@@ -37,6 +37,11 @@ package final class SimulatedClock: Clock {
         error.withLock { $0.offsetMillis = offset }
     }
 
+    /// Sets the wall clock forward from where it stands.
+    package func advance(byMillis millis: Int64) {
+        error.withLock { $0.offsetMillis += millis }
+    }
+
     package func drift(byMillionths drift: Int64) {
         error.withLock { $0.driftMillionths = drift }
     }

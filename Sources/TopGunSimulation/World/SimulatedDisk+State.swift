@@ -9,7 +9,25 @@ extension SimulatedDisk {
         var platter: [UInt8] = []
         /// Sectors that differ, or may differ, from the platter.
         var dirty: Set<Int> = []
+        /// What stood on the platter before what stands there, by sector; kept only for ``Faults/keepsStale``.
+        var stale: [Int: [UInt8]] = [:]
         var isLocked = false
+        /// Where what was written since the last sync begins, and what was synced last.
+        private var unsyncedStart = Int.max
+        private var syncedStart = Int.max
+
+        /// Nothing that was written later says that this was ever durable.
+        var tailStart: Int { min(unsyncedStart, syncedStart) }
+
+        func noteWrite(at offset: Int) {
+            unsyncedStart = min(unsyncedStart, offset)
+        }
+
+        func noteSync() {
+            guard unsyncedStart < .max else { return }
+            syncedStart = unsyncedStart
+            unsyncedStart = .max
+        }
 
         init() {}
 
@@ -17,6 +35,12 @@ extension SimulatedDisk {
             cached = other.cached
             platter = other.platter
             dirty = other.dirty
+        }
+
+        /// A file as the machine below sees it.
+        init(platterOf other: Inode) {
+            cached = other.platter
+            platter = other.platter
         }
 
         func touch(_ range: Range<Int>) {
@@ -54,6 +78,15 @@ extension SimulatedDisk {
         var calls = 0
         var usedBytes: Int64 = 0
         var witness = SimulatedDisk.Witness()
+        /// The segments of a log that were written last, the last one first.
+        var lastWritten: [Inode] = []
+        /// Stretches that do not hold what was written there.
+        var misplaced: [Misplaced] = []
+
+        struct Misplaced: Sendable {
+            var inode: Inode
+            var range: Range<Int>
+        }
 
         /// Every call starts here: counts it, and dies before it does anything if it is its turn.
         mutating func begin(_ operation: String, _ path: String) throws(DiskError) {
@@ -197,7 +230,9 @@ extension SimulatedDisk.State {
     }
 
     func sync(_ inode: SimulatedDisk.Inode) {
+        inode.noteSync()
         let size = inode.cached.count
+        if faults.keepsStale { keepStale(inode) }
         if inode.platter.count > size { inode.platter.removeLast(inode.platter.count - size) }
         inode.platter.append(contentsOf: [UInt8](repeating: 0, count: size - inode.platter.count))
         for sector in inode.dirty {
@@ -207,6 +242,14 @@ extension SimulatedDisk.State {
         }
         if let onPlatter = witness.onPlatter { tell(onPlatter, of: inode, sectors: inode.dirty) }
         inode.dirty = []
+    }
+
+    private func keepStale(_ inode: SimulatedDisk.Inode) {
+        for sector in inode.dirty {
+            let start = sector * SimulatedDisk.sectorBytes
+            guard start + SimulatedDisk.sectorBytes <= inode.platter.count else { continue }
+            inode.stale[sector] = Array(inode.platter[start..<start + SimulatedDisk.sectorBytes])
+        }
     }
 
     /// Shows a witness the stretches of sectors that are on the platter now, each with the end of the one before it.

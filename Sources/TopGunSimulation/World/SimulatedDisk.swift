@@ -24,6 +24,9 @@ package final class SimulatedDisk: Disk {
         package var onPlatter: (@Sendable (UnsafeRawBufferPointer) -> Void)?
         /// ``Faults/callsUntilHalt`` has struck.
         package var onHalt: (@Sendable () -> Void)?
+        /// A read brought something else than what stands there. `isTail` if that is what was written to the log last, of
+        /// which nothing behind it says that it was ever durable.
+        package var onMisread: (@Sendable (_ isTail: Bool) -> Void)?
         /// A fault other than slowness has struck a call.
         package var onFault: (@Sendable (DiskError.Code) -> Void)?
 
@@ -66,12 +69,29 @@ package final class SimulatedDisk: Disk {
         package var syncDoesNothing = false
         /// How long a sync takes at most; each takes as long as the seed says.
         package var syncNanosMax: Int64 = 0
+        /// Reads until one brings what was not asked for, and what that is.
+        package var readsUntilWrong: Int?
+        package var wrongRead = WrongRead.flipped
+        /// Writes to the log until one goes to another place.
+        package var writesUntilMisdirected: Int?
+        /// Keeps what stood in each sector before what stands there, for ``WrongRead/stale``.
+        package var keepsStale = false
         /// How long the next sync hangs on top of that.
         package var hangNanos: Int64?
         /// The size that all files together may have.
         package var capacityBytes: Int64?
 
         package init() {}
+    }
+
+    /// What a disk brings that does not say that it failed.
+    package enum WrongRead: Sendable {
+        /// A bit is wrong, this once.
+        case flipped
+        /// A sector is as it was before its last write.
+        case stale
+        /// A sector is another one of the file.
+        case misdirected
     }
 
     package var faults: Faults {

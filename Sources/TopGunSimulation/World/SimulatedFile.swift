@@ -38,6 +38,8 @@ final class SimulatedFile: DiskFile, @unchecked Sendable {
                 let part = UnsafeRawBufferPointer(rebasing: cached[Int(offset)..<Int(offset) + count])
                 buffer.copyMemory(from: part)
             }
+            let read = UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
+            state.misread(read, of: inode, at: Int(offset))
             return count
         }
     }
@@ -54,6 +56,7 @@ final class SimulatedFile: DiskFile, @unchecked Sendable {
                     state.witness.onFault?(state.faults.writeFailure)
                 }
             }
+            let offset = Int64(state.misdirect(Int(offset), bytes, of: inode, path: path))
             let wanted = failure == nil ? bytes.count : state.generator.below(bytes.count + 1)
             let part = UnsafeRawBufferPointer(rebasing: bytes[..<wanted])
             if state.write(part, to: inode, at: Int(offset)) < wanted { failure = failure ?? .noSpace }

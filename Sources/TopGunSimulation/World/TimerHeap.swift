@@ -15,7 +15,7 @@ struct TimerHeap: Sendable {
 
     private var timers: [Timer] = []
     /// Set and neither run nor cancelled.
-    private var live: Set<UInt64> = []
+    private var live = LiveIDs()
 
     /// The deadline of the next timer that was not cancelled.
     mutating func nextDeadline() -> Int64? {
@@ -74,5 +74,35 @@ struct TimerHeap: Sendable {
             timers.swapAt(parent, least)
             parent = least
         }
+    }
+}
+
+/// A set of ids that are put in one after the other, each one more than the last: a flag for each from the oldest that is
+/// still in it.
+private struct LiveIDs: Sendable {
+    private var flags: [Bool] = []
+    /// The id of the first flag.
+    private var base: UInt64 = 1
+    /// Flags before it are down.
+    private var head = 0
+
+    func contains(_ id: UInt64) -> Bool {
+        guard id >= base, id - base < flags.count else { return false }
+        return flags[Int(id - base)]
+    }
+
+    mutating func insert(_ id: UInt64) {
+        precondition(id == base + UInt64(flags.count), "timers are numbered in the order in which they are set")
+        flags.append(true)
+    }
+
+    mutating func remove(_ id: UInt64) {
+        guard contains(id) else { return }
+        flags[Int(id - base)] = false
+        while head < flags.count, !flags[head] { head += 1 }
+        guard head > 1_024, head * 2 > flags.count else { return }
+        flags.removeFirst(head)
+        base += UInt64(head)
+        head = 0
     }
 }
