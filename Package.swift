@@ -24,6 +24,7 @@ extension Target.Dependency {
     static let jwt = product(name: "JWTKit", package: "jwt-kit")
     static let logging = product(name: "Logging", package: "swift-log")
     static let nioCore = product(name: "NIOCore", package: "swift-nio")
+    static let nioEmbedded = product(name: "NIOEmbedded", package: "swift-nio")
     static let nioHTTP1 = product(name: "NIOHTTP1", package: "swift-nio")
     static let nioPosix = product(name: "NIOPosix", package: "swift-nio")
     static let nioSSL = product(name: "NIOSSL", package: "swift-nio-ssl")
@@ -147,8 +148,8 @@ let package = Package(
         .testTarget(
             name: "TopGunTests",
             dependencies: [
-                "TopGun", "TopGunReplica", "TopGunModel", "TopGunEnvironment", .grdb, .logging, .nioCore, .nioPosix,
-                .nioHTTP1, .nioWebSocket, .nioSSL,
+                "TopGun", "TopGunReplica", "TopGunModel", "TopGunEnvironment", .grdb, .logging, .nioCore, .nioEmbedded,
+                .nioPosix, .nioHTTP1, .nioWebSocket, .nioSSL,
             ],
             swiftSettings: house),
         .testTarget(name: "TidyTests", swiftSettings: house),
