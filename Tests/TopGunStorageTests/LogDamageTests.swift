@@ -210,7 +210,7 @@ import TopGunSimulation
     }
 
     private func overwrite(_ path: String, on disk: SimulatedDisk, with content: [UInt8]) throws {
-        try disk.remove(path)
+        if try disk.exists(path) { try disk.remove(path) }
         let file = try disk.open(path, .create)
         try content.withUnsafeBytes { try file.write($0, at: 0) }
         try file.sync()
