@@ -4,7 +4,7 @@ SWIFT ?= swift
 # Cross-module optimisation is for the product's own builds; as a package flag it would bar apps from depending on it.
 RELEASE := -c release -Xswiftc -cross-module-optimization
 FORMAT := swift format
-LINTED := Package.swift Sources Tests Benchmarks
+LINTED := Package.swift Sources Tests Benchmarks Fuzz
 
 LIBRARIES := libpq-dev libssl-dev libsystemd-dev libsqlite3-dev
 # What tests make their certificates with.
@@ -17,7 +17,7 @@ SIM_SEEDS ?= 1..2000
 CORE_SEEDS ?= 1..2000
 MUTANT_SEEDS ?= 1..300
 
-.PHONY: run test demo bench bench-micro bench-micro-thresholds sim lint format wasm fuzz deps deps-test deps-bench clean
+.PHONY: run test demo bench bench-micro bench-micro-thresholds sim lint format wasm fuzz sanitize deps deps-test deps-bench clean
 
 run: deps
 	$(SWIFT) build $(RELEASE) --product topgund
@@ -66,9 +66,16 @@ bench-micro:
 bench-micro-thresholds:
 	$(MICRO) thresholds update --no-progress --metric AllocationsPer1024
 
-# Hostile frames for SECONDS seconds.
-fuzz:
-	Fuzz/run.sh frames $(or $(SECONDS),60)
+# Hostile input for everything that reads it: SECONDS seconds for each target, or for TARGET alone.
+fuzz: deps
+	Fuzz/run.sh $(or $(SECONDS),60) $(TARGET)
+
+# The tests on real sockets and threads under a sanitizer: thread finds data races; SANITIZER=address what was freed or
+# is not there. Each has a build of its own.
+SANITIZER ?= thread
+
+sanitize: deps deps-test
+	Fuzz/sanitize.sh $(SANITIZER) "$(FILTER)"
 
 lint:
 	$(FORMAT) lint --configuration .swift-format --strict --parallel --recursive $(LINTED)

@@ -2,7 +2,7 @@
 import PackageDescription
 
 /// What every target of the house is compiled with; `style.md` gives the reasons.
-let house: [SwiftSetting] = [
+var house: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("InternalImportsByDefault"),
@@ -11,6 +11,15 @@ let house: [SwiftSetting] = [
     .enableUpcomingFeature("InferIsolatedConformances"),
     .treatAllWarnings(as: .error),
 ]
+
+/// Set by `Fuzz/run.sh`: the house is compiled for libFuzzer, with its counters in our own targets and in nothing that they
+/// use, and the tests in `Fuzz` become a program.
+let isFuzzing = Context.environment["FUZZING"] != nil
+if isFuzzing {
+    house += [
+        .define("FUZZING"), .unsafeFlags(["-enable-testing", "-Xfrontend", "-sanitize=address,fuzzer"]),
+    ]
+}
 
 extension Target.Dependency {
     static let argumentParser = product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -24,6 +33,7 @@ extension Target.Dependency {
     static let jwt = product(name: "JWTKit", package: "jwt-kit")
     static let logging = product(name: "Logging", package: "swift-log")
     static let nioCore = product(name: "NIOCore", package: "swift-nio")
+    static let nioEmbedded = product(name: "NIOEmbedded", package: "swift-nio")
     static let nioHTTP1 = product(name: "NIOHTTP1", package: "swift-nio")
     static let nioPosix = product(name: "NIOPosix", package: "swift-nio")
     static let nioSSL = product(name: "NIOSSL", package: "swift-nio-ssl")
@@ -157,8 +167,8 @@ let package = Package(
         .testTarget(
             name: "TopGunTests",
             dependencies: [
-                "TopGun", "TopGunReplica", "TopGunModel", "TopGunEnvironment", .grdb, .logging, .nioCore, .nioPosix,
-                .nioHTTP1, .nioWebSocket, .nioSSL,
+                "TopGun", "TopGunReplica", "TopGunModel", "TopGunEnvironment", .grdb, .logging, .nioCore, .nioEmbedded,
+                .nioPosix, .nioHTTP1, .nioWebSocket, .nioSSL,
             ],
             swiftSettings: house),
         // Without the settings of the house: as an application has it.
@@ -168,3 +178,18 @@ let package = Package(
         .testTarget(name: "TidyTests", swiftSettings: house),
     ]
 )
+
+// Hostile input for everything that reads it: a test that gives each target some, or with `FUZZING` the fuzzer itself.
+let fuzzDependencies: [Target.Dependency] = [
+    "TopGunModel", "TopGunQuery", "TopGunWire", "TopGunReplica", "TopGunEnvironment", "TopGunStorage", "TopGunServer",
+    "TopGunSimulation", "GoldenVectors", .crypto, .logging, .hummingbirdCore, .nioCore, .nioEmbedded,
+]
+let notFuzzSources = ["run.sh", "sanitize.sh", "tsan-mutex.c"]
+package.targets.append(
+    isFuzzing
+        ? .executableTarget(
+            name: "topgun-fuzz", dependencies: fuzzDependencies, path: "Fuzz",
+            exclude: notFuzzSources + ["FuzzTests.swift"], swiftSettings: house)
+        : .testTarget(
+            name: "FuzzTests", dependencies: fuzzDependencies, path: "Fuzz",
+            exclude: notFuzzSources + ["Fuzzer.swift"], swiftSettings: house))

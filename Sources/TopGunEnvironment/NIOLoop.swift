@@ -13,6 +13,13 @@ package final class NIOLoop: Loop {
         self.executor = eventLoop.executor.asUnownedSerialExecutor()
     }
 
+    /// For an event loop that is no executor, as that of NIO's embedded channel; whoever lives here runs on `executor`,
+    /// which must be the same thread.
+    package init(_ eventLoop: any EventLoop, executor: UnownedSerialExecutor) {
+        self.eventLoop = eventLoop
+        self.executor = executor
+    }
+
     package var isCurrent: Bool { eventLoop.inEventLoop }
 
     package func execute(_ job: @escaping @Sendable () -> Void) {

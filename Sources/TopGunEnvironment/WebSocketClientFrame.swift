@@ -70,13 +70,17 @@ package struct WebSocketClientReassembly {
         case violation(code: UInt16, reason: String)
     }
 
-    private enum Fragments {
+    private enum Message {
         case none
-        case binary(ByteBuffer)
-        case text(bytes: Int)
+        case binary
+        case text
     }
 
-    private var fragments = Fragments.none
+    /// The message that is under way over fragments, how long it is, and its bytes unless it is text. The bytes have one
+    /// owner, so that a fragment is appended in place: copying what came before for each would cost its square.
+    private var message = Message.none
+    private var heldBytes = 0
+    private var pieces = ByteBuffer()
 
     package init() {}
 
@@ -123,33 +127,18 @@ package struct WebSocketClientReassembly {
         return take(opcode, isFinal, payload)
     }
 
-    private var heldBytes: Int {
-        switch fragments {
-        case .none: 0
-        case .binary(let bytes): bytes.readableBytes
-        case .text(let count): count
-        }
-    }
-
     private mutating func take(_ opcode: WebSocketClientOpcode, _ isFinal: Bool, _ payload: ByteBuffer) -> Event {
-        switch (opcode, fragments) {
+        switch (opcode, message) {
         case (.binary, .none):
             if isFinal { return .message(payload) }
-            // A copy, so that the fragments to come do not copy the whole read buffer.
-            fragments = .binary(ByteBuffer(buffer: payload))
-            return .ignored
+            message = .binary
+            return hold(payload, isFinal: false)
         case (.text, .none):
-            if !isFinal { fragments = .text(bytes: payload.readableBytes) }
-            return .ignored
-        case (.continuation, .binary(var bytes)):
-            fragments = .none
-            bytes.writeImmutableBuffer(payload)
-            if isFinal { return .message(bytes) }
-            fragments = .binary(bytes)
-            return .ignored
-        case (.continuation, .text(let count)):
-            fragments = isFinal ? .none : .text(bytes: count + payload.readableBytes)
-            return .ignored
+            if isFinal { return .ignored }
+            message = .text
+            return hold(payload, isFinal: false)
+        case (.continuation, .binary), (.continuation, .text):
+            return hold(payload, isFinal: isFinal)
         case (.continuation, .none):
             return .violation(code: 1002, reason: "a continuation of nothing")
         case (.binary, .binary), (.binary, .text), (.text, .binary), (.text, .text):
@@ -161,6 +150,19 @@ package struct WebSocketClientReassembly {
         case (.close, _):
             return close(payload)
         }
+    }
+
+    /// Takes a fragment. Copies it, so that the fragments to come do not keep the whole read buffer.
+    private mutating func hold(_ payload: ByteBuffer, isFinal: Bool) -> Event {
+        let isText = if case .text = message { true } else { false }
+        heldBytes += payload.readableBytes
+        if !isText { pieces.writeImmutableBuffer(payload) }
+        guard isFinal else { return .ignored }
+        let whole = pieces
+        pieces = ByteBuffer()
+        heldBytes = 0
+        message = .none
+        return isText ? .ignored : .message(whole)
     }
 
     private func close(_ payload: ByteBuffer) -> Event {

@@ -102,7 +102,8 @@ final class WebSocketClientHandler: ChannelInboundHandler {
             }
             switch reassembly.next(from: &input) {
             case .needsMore:
-                if input.readableBytes == 0 { input = ByteBuffer() }
+                // A server whose reads never end with a frame must not make the buffer grow with all that was ever read.
+                if input.readableBytes == 0 { input = ByteBuffer() } else { input.discardReadBytes() }
                 return
             case .message(let message):
                 if case .open(let receiver) = state { receiver.received(message) }
@@ -179,6 +180,9 @@ final class WebSocketClientHandler: ChannelInboundHandler {
 
 extension WebSocketClientHandler: MessageConnection {
     var queuedBytes: Int { output.readableBytes + unwritten }
+
+    /// Memory of what was read and is no whole frame yet.
+    var inputCapacity: Int { input.capacity }
 
     func send(_ message: ByteBuffer) {
         message.withUnsafeReadableBytes { send(copying: $0) }

@@ -166,7 +166,11 @@ enum BucketID {
         case .number(let number): append(number, to: &id)
         case .string(let text): append(text: text, to: &id)
         case .binary(let bytes): append(other: "b", bytes, to: &id)
-        case .extended(_, let bytes): append(other: "e", bytes, to: &id)
+        case .extended(let type, let bytes):
+            id.append(ascii: "Ox")
+            id.append(decimal: Int64(type))
+            append(text: bytes, to: &id)
+            id.append(UInt8(ascii: ";"))
         case .array(let elements):
             id.append(ascii: "Oa")
             var reader = PayloadReader(elements.bytes)
@@ -181,9 +185,15 @@ enum BucketID {
             var entries: [ByteString: [UInt8]] = [:]
             var reader = PayloadReader(elements.bytes)
             for _ in 0..<elements.count where depth < ModelLimits.valueDepthMax {
-                guard let name = reader.read(), let element = reader.read() else { break }
+                var nameReader = reader
+                guard let rawName = reader.skipValue(), let element = reader.read() else { break }
                 var (nameID, elementID): ([UInt8], [UInt8]) = ([], [])
-                append(name, to: &nameID, depth: depth + 1)
+                // What is no text is the same name only in the same bytes, as in ``PayloadEquality``.
+                if let name = nameReader.readString() {
+                    append(text: name, to: &nameID)
+                } else {
+                    append(other: "k", rawName, to: &nameID)
+                }
                 append(element, to: &elementID, depth: depth + 1)
                 entries[ByteString(nameID)] = elementID
             }

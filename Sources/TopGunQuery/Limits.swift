@@ -17,4 +17,8 @@ package enum QueryLimits {
 
     /// Steps that one `like` may take on one field; a pattern that needs more does not match.
     package static let likeStepsMax = 1_000_000
+
+    /// Bytes that one test of one record may compare where each element of a list meets each of another; a test that
+    /// would need more is false. What lists are made of is hostile, and the loop serves others too.
+    package static let comparedBytesMax = 1 << 24
 }

@@ -69,7 +69,7 @@ extension Predicate.Leaf {
                 case .string(let text):
                     guard case .string = other else { return false }
                     return (needles ?? Needles(other)).areAll(in: text)
-                case .array(let elements): return elements.contains(other)
+                case .array(let elements): return elements.mayMeet(other) && elements.contains(other)
                 default: return false
                 }
             }
@@ -77,7 +77,7 @@ extension Predicate.Leaf {
             return operand.test(in: record) { other in
                 switch value {
                 case .string(let text): (needles ?? Needles(other)).areAll(in: text)
-                case .array(let elements): other.allElements { elements.contains($0) }
+                case .array(let elements): elements.mayMeet(other) && other.allElements { elements.contains($0) }
                 default: false
                 }
             }
@@ -85,7 +85,7 @@ extension Predicate.Leaf {
             return operand.test(in: record) { other in
                 switch value {
                 case .string(let text): (needles ?? Needles(other)).isAny(in: text)
-                case .array(let elements): !other.allElements { !elements.contains($0) }
+                case .array(let elements): elements.mayMeet(other) && !other.allElements { !elements.contains($0) }
                 default: false
                 }
             }
@@ -102,10 +102,12 @@ extension Predicate.Leaf {
                 return compiler(pattern)?(text) ?? false
             }
         case .match(let words):
-            return value.hasWords { found in !words.isEmpty && words.allSatisfy { found.contains($0) } }
-        case .matchPhrase(let words): return value.hasWords { $0.hasSequence(words) }
+            return value.hasWords(words.count) { found in
+                !words.isEmpty && words.allSatisfy { found.contains($0) }
+            }
+        case .matchPhrase(let words): return value.hasWords(words.count) { $0.hasSequence(words) }
         case .matchPrefix(let prefix):
-            return value.hasWords { found in !prefix.isEmpty && found.contains { $0.starts(with: prefix) } }
+            return value.hasWords(1) { found in !prefix.isEmpty && found.contains { $0.starts(with: prefix) } }
         }
     }
 }
@@ -135,10 +137,10 @@ extension PayloadValue {
 
     /// Whether the value is an element of an array, or is an array that has a scalar as an element.
     fileprivate func isIn(_ other: PayloadValue) -> Bool {
-        if case .array(let elements) = other { return elements.contains(self) }
+        if case .array(let elements) = other { return elements.mayMeet(self) && elements.contains(self) }
         guard case .array(let elements) = self else { return false }
         if case .map = other { return false }
-        return elements.contains(other)
+        return elements.mayMeet(other) && elements.contains(other)
     }
 
     fileprivate func hasAffix(_ affix: PayloadValue, atEnd: Bool) -> Bool {
@@ -155,13 +157,38 @@ extension PayloadValue {
         return elements.allSatisfy(test)
     }
 
-    fileprivate func hasWords(_ test: ([[UInt8]]) -> Bool) -> Bool {
-        guard case .string(let text) = self else { return false }
+    /// Whether the words of a text pass a test that may hold each of them against `count` others.
+    fileprivate func hasWords(_ count: Int, _ test: ([[UInt8]]) -> Bool) -> Bool {
+        guard case .string(let text) = self, QueryLimits.mayCompare(count, text.count) else { return false }
         return test(FoldedText.words(of: text))
+    }
+
+    /// How many values it is, as the contains family sees it, and how many bytes.
+    fileprivate var extent: (count: Int, bytes: Int) {
+        switch self {
+        case .null, .bool, .number: (1, 9)
+        case .string(let bytes), .binary(let bytes), .extended(_, let bytes): (1, bytes.count)
+        case .array(let elements): (elements.count, elements.bytes.count)
+        case .map(let elements): (1, elements.bytes.count)
+        }
+    }
+}
+
+extension QueryLimits {
+    /// Whether so many times so many bytes may be compared.
+    static func mayCompare(_ times: Int, _ bytes: Int) -> Bool {
+        let (product, overflow) = times.multipliedReportingOverflow(by: bytes)
+        return !overflow && product <= comparedBytesMax
     }
 }
 
 extension PayloadElements {
+    /// Whether each element may be compared with each of another value.
+    fileprivate func mayMeet(_ other: PayloadValue) -> Bool {
+        let (otherCount, otherBytes) = other.extent
+        return QueryLimits.mayCompare(otherCount, bytes.count) && QueryLimits.mayCompare(count, otherBytes)
+    }
+
     /// Whether all elements of an array pass.
     fileprivate func allSatisfy(_ test: (PayloadValue) -> Bool) -> Bool {
         var reader = PayloadReader(bytes)

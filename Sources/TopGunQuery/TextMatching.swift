@@ -97,11 +97,13 @@ struct Needles: Sendable {
     }
 
     func areAll(in text: UnsafeRawBufferPointer) -> Bool {
+        guard QueryLimits.mayCompare(needles.count, text.count) else { return false }
         let folded = FoldedText.fold(text)
         return needles.allSatisfy { $0?.isIn(folded) ?? false }
     }
 
     func isAny(in text: UnsafeRawBufferPointer) -> Bool {
+        guard QueryLimits.mayCompare(needles.count, text.count) else { return false }
         let folded = FoldedText.fold(text)
         return needles.contains { $0?.isIn(folded) ?? false }
     }

@@ -37,6 +37,9 @@ struct Link: Sendable {
     var lastPongMillis: Int64 = 0
     /// When the handshake was done.
     var readyMillis: Int64 = 0
+    /// Whether what is being read may answer operations: the connection was ready before it came. What makes it ready comes
+    /// before the first operation is sent, whatever it says of them.
+    var takesAnswers = false
     /// The ids of the operations sent on this connection lie between these.
     var sentIDs: ClosedRange<UInt64>?
     /// The number of the last event on this connection.

@@ -4,6 +4,12 @@ import TopGunWire
 extension ReplicaState {
     /// One message from the servers. Whatever it holds, it never traps; what makes no sense changes nothing.
     package mutating func received(_ frame: UnsafeRawBufferPointer, at now: ReplicaTime) {
+        link.takesAnswers = link.isReady
+        take(frame, at: now)
+    }
+
+    /// A frame, or a message of a batch.
+    private mutating func take(_ frame: UnsafeRawBufferPointer, at now: ReplicaTime) {
         guard link.isOpen else { return }
         guard frame.count <= ReplicaLimits.receivedFrameBytesMax else { return fault(.undecodable) }
         do throws(WireError) {
@@ -31,9 +37,9 @@ extension ReplicaState {
 
     private mutating func receiveData(_ message: ServerMessage, at now: ReplicaTime) {
         switch message {
-        case .acknowledgement(let acknowledgement): acknowledged(acknowledgement, at: now)
-        case .operationRejected(let id, _, let code): rejected(id, code: Self.code(ofNumber: code), at: now)
-        case .levelUp(let rises): for rise in rises { levelRose(rise.id, to: rise.level, at: now) }
+        case .acknowledgement, .operationRejected, .levelUp:
+            guard link.takesAnswers else { return fault(.unknownOperation) }
+            receiveAnswer(message, at: now)
         case .event(let event): eventArrived(event, at: now)
         case .events(let events): for event in events { eventArrived(event, at: now) }
         case .resync(let name): resyncRequired(name)
@@ -52,10 +58,19 @@ extension ReplicaState {
         }
     }
 
+    private mutating func receiveAnswer(_ message: ServerMessage, at now: ReplicaTime) {
+        switch message {
+        case .acknowledgement(let acknowledgement): acknowledged(acknowledgement, at: now)
+        case .operationRejected(let id, _, let code): rejected(id, code: Self.code(ofNumber: code), at: now)
+        case .levelUp(let rises): for rise in rises { levelRose(rise.id, to: rise.level, at: now) }
+        default: break
+        }
+    }
+
     private mutating func receive(_ batch: Batch, at now: ReplicaTime) {
         batch.data.withUnsafeBytes { data in
             do throws(WireError) {
-                for message in try BatchContent.messages(fromServer: data) { received(message, at: now) }
+                for message in try BatchContent.messages(fromServer: data) { take(message, at: now) }
             } catch {
                 fault(.undecodable)
             }

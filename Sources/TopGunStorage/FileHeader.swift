@@ -112,6 +112,10 @@ extension FileHeader {
         let clusterCount = Int(load(104, UInt16.self))
         let nodeCount = Int(load(106, UInt16.self))
         guard clusterCount <= Limits.clusterIDBytes, nodeCount <= Limits.nodeIDBytes else { throw .damaged }
+        // Right checksum or not: what is added to these must not overflow.
+        for offset in [16, 24, 40, 48] {
+            guard (0...Limits.countMax).contains(load(offset, Int64.self)) else { throw .damaged }
+        }
         self.init(
             kind: kind, formatVersion: load(8, UInt16.self), oldestReader: oldestReader,
             incarnation: load(16, UInt64.self), restoreEpoch: load(24, UInt64.self), clockBound: load(32, Int64.self),

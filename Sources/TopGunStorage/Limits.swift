@@ -30,6 +30,9 @@ enum Limits {
     static let progressBytes: Int64 = 16 << 20
     /// Records per group that salvage writes.
     static let salvageGroupBytes = 1 << 20
+    /// Positions, starts, epochs and segment numbers that no node lives to count up to; a header with a higher one is
+    /// damaged, and whoever adds to a lower one does not overflow.
+    static let countMax: Int64 = 1 << 62
     static let clusterIDBytes = 64
     static let nodeIDBytes = 128
 }

@@ -32,8 +32,9 @@ struct LogFolder: Sendable {
     private static func sequence(in name: String, after prefix: String) -> UInt64? {
         guard name.hasPrefix(prefix), name.hasSuffix(".log") else { return nil }
         let digits = name.utf8.dropFirst(prefix.utf8.count).dropLast(4)
-        guard digits.count == 16 else { return nil }
-        return UInt64(Substring(digits), radix: 16)
+        guard digits.count == 16, let sequence = UInt64(Substring(digits), radix: 16) else { return nil }
+        // The first segment is number 1; a stray file with another name of this form is none of ours.
+        return sequence > 0 && sequence <= UInt64(Limits.countMax) ? sequence : nil
     }
 
     private static func digits(_ sequence: UInt64) -> String {

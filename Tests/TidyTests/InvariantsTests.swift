@@ -7,7 +7,7 @@ import Testing
     @Test func `every test that Invariants names exists`() throws {
         let names = try Tree.text(Self.page).matches(of: /“([^”]+)”/).map { String($0.1) }
         #expect(names.count >= 20, "the map has lost its rows")
-        let tests = try Tree.swiftFiles(below: "Tests").map(\.text).joined()
+        let tests = try (Tree.swiftFiles(below: "Tests") + Tree.swiftFiles(below: "Fuzz")).map(\.text).joined()
         let missing = names.filter { !tests.contains("func `\($0)`(") }
         #expect(missing.isEmpty, "\(missing)")
     }

@@ -32,6 +32,18 @@ import TopGunQuery
         }
     }
 
+    @Test(
+        arguments: [
+            // Extensions of two types with the same bytes; names of maps in two forms of one number.
+            ([0xd4, 1, 7], [0xd4, 2, 7]), ([0x81, 1, 0xc0], [0x81, 0xcc, 1, 0xc0]),
+        ] as [([UInt8], [UInt8])])
+    func `what is not equal is not one group`(left: [UInt8], right: [UInt8]) throws {
+        let values = [left, right].map { [0x81, 0xa1, 0x67] + $0 }
+        let rows = try Self.rows(values.map { ("k", $0) }, JSON(#"{"groupBy":["g"]}"#))
+        #expect(rows.count == 2)
+        #expect(!PayloadEquality.sameContent(Payload(left), Payload(right)))
+    }
+
     @Test func `a whole sum is an integer and an average a float`() throws {
         let query = JSON(
             #"{"groupBy":[],"aggregations":[{"func":"sum","field":"n"},{"func":"avg","field":"n"},{"func":"min","field":"n"}]}"#

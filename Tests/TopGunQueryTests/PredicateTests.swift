@@ -123,6 +123,47 @@ import TopGunQuery
         #expect(try Self.filter(predicate).matches("k", record.messagePack()) == expected)
     }
 
+    @Test(
+        .timeLimit(.minutes(1)), arguments: ["containsAll", "containsAny"],
+        [(#""x""#, #""y""#), (#"{"a":1}"#, #"{"a":2}"#)])
+    func `M19 two long lists are not held against each other without end`(
+        operation: String, values: (wanted: String, other: String)
+    ) throws {
+        func holds(_ count: Int) throws -> Bool {
+            let (wanted, other) = (JSON(values.wanted), JSON(values.other))
+            let many = JSON.array(Array(repeating: wanted, count: count))
+            let mixed = JSON.array(Array(repeating: other, count: count) + [wanted])
+            // Whichever way each element of one has to pass all of the other.
+            let isAll = operation == "containsAll"
+            let predicate = JSON.object([
+                .init(name: "op", value: .string(operation)), .init(name: "attribute", value: .string("a")),
+                .init(name: "value", value: isAll ? many : mixed),
+            ])
+            let record = JSON.object([.init(name: "a", value: isAll ? mixed : many)])
+            return try Self.filter(predicate).matches("k", record.messagePack())
+        }
+        #expect(try holds(10))
+        #expect(try !holds(100_000), "more than may be compared is false, as for a pattern that takes too many steps")
+    }
+
+    @Test(.timeLimit(.minutes(1)), arguments: ["contains", "containsAll", "containsAny", "match", "matchPhrase"])
+    func `M19 a long text is not searched for many others without end`(operation: String) throws {
+        func holds(_ count: Int) throws -> Bool {
+            let words = JSON.string(String(repeating: "b a ", count: count) + "c")
+            let value: JSON = .array(Array(repeating: .string("a"), count: count))
+            let predicate = JSON.object([
+                .init(name: "op", value: .string(operation)), .init(name: "attribute", value: .string("a")),
+                .init(name: "value", value: operation == "contains" ? .string("a") : value),
+                .init(name: "query", value: words),
+            ])
+            let record = JSON.object([.init(name: "a", value: .string(String(repeating: "b a ", count: count) + "c"))])
+            return try Self.filter(predicate).matches("k", record.messagePack())
+        }
+        #expect(try holds(10))
+        // One text in another is linear, so it is looked for however long they are.
+        #expect(try holds(100_000) == (operation == "contains"))
+    }
+
     @Test func `like agrees with trying every way to fit`() throws {
         let seed = UInt64.random(in: 0...(.max))
         var generator = SeededGenerator(state: seed)

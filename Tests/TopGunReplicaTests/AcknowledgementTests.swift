@@ -110,6 +110,32 @@ import TopGunWire
         #expect(client.pendingCount == 2)
     }
 
+    @Test func `what ends the greeting answers nothing, as nothing was sent before it (C10)`() throws {
+        let client = try TestClient()
+        let map = try client.open("todos")
+        try client.set("a", 1, in: map)
+        let acknowledgement = ServerMessage.acknowledgement(Acknowledgement(lastID: 1, level: .persisted))
+        let inside = ByteSink()
+        acknowledgement.encode(into: inside)
+        let content = ByteSink()
+        BatchContent.append(forClient: [inside.bytes], to: content)
+        let batch = Batch(count: 1, data: withExtendedLifetime((inside, content)) { Array(content.bytes) })
+        for answer in [
+            acknowledgement, .operationRejected(operationID: 1, reason: "", code: 403),
+            .levelUp([LevelUp(id: 1, level: .persisted)]), .batch(batch),
+        ] {
+            while !client.connections.contains(.open) { client.pass(10) }
+            client.connections = []
+            client.state.connected(at: client.now)
+            client.settle()
+            client.notices = []
+            client.receive(answer)
+            #expect(client.notices.contains(.protocolError(.unknownOperation)), "\(answer)")
+            #expect(client.pendingCount == 1, "\(answer)")
+            client.disconnect()
+        }
+    }
+
     @Test func `a repeated acknowledgement is no fault`() throws {
         let (client, map) = try connected()
         try client.set("a", 1, in: map)

@@ -49,6 +49,19 @@ import TopGunEnvironment
         #expect(Self.status(short) == .badRequest)
     }
 
+    @Test func `what leaves HTTP reading on becomes no WebSocket`() {
+        #expect(Self.status(Self.request(without: "Connection")) == .badRequest)
+        for connection in ["close", "keep-alive", "Upgraded", "C.nnection: Upgrade"] {
+            let request = Self.request(without: "Connection", with: [("Connection", connection)])
+            #expect(Self.status(request) == .badRequest, "\(connection)")
+        }
+        let several = Self.request(without: "Connection", with: [("Connection", "keep-alive, upgrade")])
+        #expect(Self.status(several) == nil)
+        #expect(Self.status(Self.request(with: [("Content-Length", "3")])) == .badRequest)
+        #expect(Self.status(Self.request(with: [("Content-Length", "0")])) == nil)
+        #expect(Self.status(Self.request(with: [("Transfer-Encoding", "chunked")])) == .badRequest)
+    }
+
     @Test func `M01 a list of origins admits exactly those on it, and clients that are no browser`() {
         let origins = WebSocketHandshake.Origins.listed(["https://app.example.com", "http://localhost:3000"])
         func origin(_ text: String) -> HTTPResponseStatus? {

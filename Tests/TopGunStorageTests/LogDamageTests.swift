@@ -154,6 +154,53 @@ import TopGunSimulation
         #expect(error.code == .damagedLog)
     }
 
+    @Test(arguments: ["0000000000000000", "ffffffffffffffff"])
+    func `a stray file with the name of a segment that cannot be is none`(digits: String) throws {
+        let rig = LogRig(seed: 5, segmentBytes: 2048)
+        try rig.start()
+        rig.append(2)
+        #expect(rig.run(untilDurable: 1))
+        rig.kill()
+        try overwrite("/data/log-0/segment-\(digits).log", on: rig.disk, with: [])
+        #expect(try rig.start() == rig.allNumbers)
+        rig.kill()
+        let empty = SimulatedDisk(seed: 1)
+        try empty.createDirectory("/data")
+        try empty.createDirectory("/data/log-0")
+        let directory = try DataDirectory.open(path: "/data", disk: empty, entropy: SeededEntropy(seed: 1))
+        try overwrite("/data/log-0/segment-\(digits).log", on: empty, with: [])
+        let recovered = try WriteAheadLog.recover(in: directory, covered: .none) { _, _ in }
+        #expect(recovered.nextSequence == 1)
+    }
+
+    /// A checksum is no defence against who knows how to make one; it may end the start, but not by a trap.
+    @Test(arguments: [Int64.max, .max - 511, .min, -1])
+    func `numbers of a header that nobody counts up to are damage, whatever the checksum says`(number: Int64) throws {
+        let path = "/data/log-0/segment-0000000000000001.log"
+        for field in 0..<4 {
+            let rig = try closedLog(groups: 4)
+            var content = try #require(rig.disk.content(path))
+            let read = FileHeader.read(.segment, Array(content.prefix(FileHeader.bytes)))
+            var header = try read.get()
+            switch field {
+            case 0: header.position = LogPosition(number)
+            case 1: header.number = UInt64(bitPattern: number)
+            case 2: header.incarnation = UInt64(bitPattern: number)
+            default: header.restoreEpoch = UInt64(bitPattern: number)
+            }
+            content.replaceSubrange(..<FileHeader.bytes, with: header.encoded())
+            try overwrite(path, on: rig.disk, with: content)
+            guard case .failure(let error) = recover(rig.disk) else {
+                Issue.record("field \(field) was believed")
+                return
+            }
+            #expect(error.code == .damagedLog)
+            rig.disk.processKill()
+            let report = try Salvage.run(path: "/data", disk: rig.disk, entropy: SeededEntropy(seed: 2))
+            #expect(report.keptRecords == rig.allNumbers.count, "the groups tell where they stand")
+        }
+    }
+
     @Test func `D14: recovery reports how far it is`() throws {
         let rig = try closedLog()
         let directory = try DataDirectory.open(path: "/data", disk: rig.disk, entropy: SeededEntropy(seed: 1))
@@ -163,7 +210,7 @@ import TopGunSimulation
     }
 
     private func overwrite(_ path: String, on disk: SimulatedDisk, with content: [UInt8]) throws {
-        try disk.remove(path)
+        if try disk.exists(path) { try disk.remove(path) }
         let file = try disk.open(path, .create)
         try content.withUnsafeBytes { try file.write($0, at: 0) }
         try file.sync()

@@ -42,6 +42,13 @@ struct WebSocketHandshake: Sendable {
         guard Self.asksForWebSocket(request) else {
             throw Refusal(status: .upgradeRequired, reason: "TopGun is here: connect a WebSocket to this address.")
         }
+        // Where these two do not hold, HTTP goes on to read what comes next, and the first messages would be lost to it.
+        guard request.headers[canonicalForm: "connection"].contains(where: { $0.lowercased() == "upgrade" }) else {
+            throw Refusal(status: .badRequest, reason: "Connection must say Upgrade.")
+        }
+        guard !Self.hasBody(request) else {
+            throw Refusal(status: .badRequest, reason: "A handshake has no body.")
+        }
         guard request.headers["sec-websocket-version"] == ["13"] else {
             throw Refusal(status: .upgradeRequired, reason: "Sec-WebSocket-Version must be 13.")
         }
@@ -60,6 +67,11 @@ struct WebSocketHandshake: Sendable {
 
     static func asksForWebSocket(_ request: HTTPRequestHead) -> Bool {
         request.headers[canonicalForm: "upgrade"].contains { $0.lowercased() == "websocket" }
+    }
+
+    private static func hasBody(_ request: HTTPRequestHead) -> Bool {
+        request.headers.contains(name: "transfer-encoding")
+            || request.headers["content-length"].contains { $0 != "0" }
     }
 
     static func accept(_ key: String) -> String {
