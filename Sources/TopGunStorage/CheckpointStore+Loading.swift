@@ -41,6 +41,9 @@ extension CheckpointStore {
                 )
             }
         }
+        // An earlier start may have died between a checkpoint's name and its directory's sync, and what is covered from
+        // now on is let go of in the log.
+        try onDisk { () throws(DiskError) in try disk.syncDirectory(folder.path) }
         return coverage
     }
 }
@@ -56,12 +59,12 @@ final class CheckpointReader {
     private var slices: UInt64 = 0
 
     init(file: any DiskFile, partition: Int, identity: Identity) throws(StorageError) {
-        let bytes = try onDisk { () throws(DiskError) in try file.readAll(FileHeader.bytes) }
         let header: FileHeader
-        switch FileHeader.read(.checkpoint, bytes) {
+        switch try onDisk({ () throws(DiskError) in try FileHeader.read(.checkpoint, of: file) }) {
         case .success(let found): header = found
         case .failure(.newer(let version)): throw DataDirectory.newerFormat("a checkpoint", version)
-        case .failure(.blank), .failure(.damaged):
+        case .failure(.older(let version)): throw DataDirectory.olderFormat("a checkpoint", version)
+        case .failure(.blank), .failure(.damaged), .failure(.unreadable):
             throw StorageError(.damagedCheckpoint, "its header cannot be read")
         }
         guard header.nodeID == identity.nodeID, header.clusterID == identity.clusterID,

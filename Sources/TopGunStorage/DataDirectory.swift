@@ -129,7 +129,9 @@ extension DataDirectory {
                 logStart: header.position, checkpointed: header.partitions)
         case .failure(.newer(let version)):
             throw newerFormat("the data directory \(path)", version)
-        case .failure(.blank), .failure(.damaged):
+        case .failure(.older(let version)):
+            throw olderFormat("the data directory \(path)", version)
+        case .failure(.blank), .failure(.damaged), .failure(.unreadable):
             throw StorageError(
                 .damagedIdentity,
                 "the file \(path)/identity is damaged, so it is unknown whose data this is; restore that one file from a backup, or move the directory away and let the node start empty and take its data from its peers"
@@ -141,6 +143,13 @@ extension DataDirectory {
         StorageError(
             .newerFormat,
             "\(subject) was written by a newer TopGun (its format needs readers of version \(version), this one is \(FileHeader.currentVersion)); start the newer version"
+        )
+    }
+
+    static func olderFormat(_ subject: String, _ version: UInt16) -> StorageError {
+        StorageError(
+            .olderFormat,
+            "\(subject) was written by an older TopGun in format \(version), which this one no longer reads (its own is \(FileHeader.currentVersion)); start the older version, or move the directory away"
         )
     }
 

@@ -47,7 +47,9 @@ final class GroupReader {
         else { return nil }
         let checksum = UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: 96, as: UInt64.self))
         var payload = try bytes(at: position + GroupHeader.bytes, count: header.payloadBytes)
-        if let bytes = payload, GroupHeader.checksum(ofPayload: bytes) != header.payloadChecksum { payload = nil }
+        if let bytes = payload, GroupHeader.checksum(ofPayload: bytes, salt: salt) != header.payloadChecksum {
+            payload = nil
+        }
         return Group(header: header, checksum: checksum, payload: payload)
     }
 

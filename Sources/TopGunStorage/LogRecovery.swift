@@ -134,6 +134,10 @@ private struct LogRecovery {
                 segments.append(Segment(sequence: sequence, header: header, file: file))
             case .failure(.newer(let version)):
                 throw DataDirectory.newerFormat("the log file \(folder.path)/\(name)", version)
+            case .failure(.older(let version)):
+                throw DataDirectory.olderFormat("the log file \(folder.path)/\(name)", version)
+            case .failure(.unreadable):
+                throw damaged("the disk does not give back the header of \(name)")
             case .failure(.blank), .failure(.damaged):
                 try checkUnused(file, sequence: sequence, name: name)
             }

@@ -141,7 +141,7 @@ final class LogWriter: @unchecked Sendable {
         let header = GroupHeader(
             payloadBytes: payload.count, number: active.sequence, position: end, durableBefore: durable,
             clockBound: clockBound, partitions: group.partitions,
-            payloadChecksum: GroupHeader.checksum(ofPayload: payload), chain: chain)
+            payloadChecksum: GroupHeader.checksum(ofPayload: payload, salt: identity.salt), chain: chain)
         chain = buffer.append(group: payload, header: header, salt: identity.salt)
         hasUnwrittenBytes = true
         end = header.end
@@ -312,12 +312,12 @@ final class LogWriter: @unchecked Sendable {
     private func seal(growing: Bool = false) throws(StorageError) -> Bool {
         guard let active, !isSealed else { return false }
         guard growing || end + GroupHeader.bytes <= active.start + active.capacity else { return false }
+        let nothing = UnsafeRawBufferPointer(start: nil, count: 0)
         let header = GroupHeader(
             payloadBytes: 0, number: active.sequence, position: end, durableBefore: durable, clockBound: clockBound,
             partitions: PartitionSet(),
-            payloadChecksum: GroupHeader.checksum(ofPayload: UnsafeRawBufferPointer(start: nil, count: 0)),
-            chain: chain)
-        chain = buffer.append(group: UnsafeRawBufferPointer(start: nil, count: 0), header: header, salt: identity.salt)
+            payloadChecksum: GroupHeader.checksum(ofPayload: nothing, salt: identity.salt), chain: chain)
+        chain = buffer.append(group: nothing, header: header, salt: identity.salt)
         hasUnwrittenBytes = true
         end = header.end
         isSealed = true

@@ -176,7 +176,9 @@ extension Salvage {
                 switch error.code {
                 case .foreign: report.foreignFiles.append(path)
                 case .damagedCheckpoint: damaged(partition, error.message)
-                case .inUse, .newerFormat, .damagedIdentity, .damagedLog, .noSpace, .tooManyFiles, .disk: throw error
+                case .inUse, .missing, .newerFormat, .olderFormat, .damagedIdentity, .damagedLog, .noSpace, .tooManyFiles,
+                    .disk:
+                    throw error
                 }
             }
         }
@@ -307,7 +309,7 @@ private final class SalvageWriter {
         let header = GroupHeader(
             payloadBytes: payload.count, number: Self.sequence, position: end, durableBefore: start,
             clockBound: identity.clockBound, partitions: partitions,
-            payloadChecksum: GroupHeader.checksum(ofPayload: payload.bytes), chain: chain)
+            payloadChecksum: GroupHeader.checksum(ofPayload: payload.bytes, salt: identity.salt), chain: chain)
         let sink = ByteSink(capacity: header.totalBytes)
         chain = sink.append(group: payload.bytes, header: header, salt: identity.salt)
         let offset = Int64(FileHeader.bytes) + Int64(end - start)

@@ -7,8 +7,12 @@ package struct StorageError: Error, Hashable, Sendable, CustomStringConvertible 
         case inUse
         /// The directory, or a file in it, belongs to another node, cluster or life of this node.
         case foreign
+        /// There is no data directory where one must be.
+        case missing
         /// Written by a version of TopGun that this one cannot read.
         case newerFormat
+        /// Written by a version of TopGun whose format is no longer read.
+        case olderFormat
         /// The file that says whose directory it is cannot be read.
         case damagedIdentity
         /// The log is damaged, or incomplete, where it was known to be durable.

@@ -217,7 +217,8 @@ extension ServerError {
         let code: Code =
             switch error.code {
             case .inUse: .locked
-            case .foreign, .newerFormat, .damagedIdentity: .foreignData
+            case .missing: .configuration
+            case .foreign, .newerFormat, .olderFormat, .damagedIdentity: .foreignData
             case .damagedLog, .damagedCheckpoint: .damagedData
             case .noSpace, .tooManyFiles: .shortage
             case .disk: .disk
