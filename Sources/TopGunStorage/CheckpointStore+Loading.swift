@@ -78,7 +78,20 @@ final class CheckpointReader {
         }
         position = header.position
         self.partition = partition
-        reader = try onDisk { () throws(DiskError) in
+        reader = try Self.reader(of: file, partition, identity)
+    }
+
+    /// A checkpoint of which nobody knows what it covers, for what can be read of it.
+    init(withoutHeader file: any DiskFile, partition: Int, identity: Identity) throws(StorageError) {
+        position = .zero
+        self.partition = partition
+        reader = try Self.reader(of: file, partition, identity)
+    }
+
+    private static func reader(
+        of file: any DiskFile, _ partition: Int, _ identity: Identity
+    ) throws(StorageError) -> GroupReader {
+        try onDisk { () throws(DiskError) in
             try GroupReader(file: file, number: UInt64(partition), start: .zero, salt: identity.salt)
         }
     }

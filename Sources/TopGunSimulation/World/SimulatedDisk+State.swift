@@ -9,6 +9,8 @@ extension SimulatedDisk {
         var platter: [UInt8] = []
         /// Sectors that differ, or may differ, from the platter.
         var dirty: Set<Int> = []
+        /// Sectors that cannot be read.
+        var unreadable: Set<Int> = []
         var isLocked = false
 
         init() {}
@@ -17,6 +19,19 @@ extension SimulatedDisk {
             cached = other.cached
             platter = other.platter
             dirty = other.dirty
+            unreadable = other.unreadable
+        }
+
+        func isReadable(_ range: Range<Int>) -> Bool {
+            range.isEmpty
+                || unreadable.isDisjoint(with: range.lowerBound / sectorBytes...(range.upperBound - 1) / sectorBytes)
+        }
+
+        /// A sector that is written as a whole can be read again: the device has put another in its place.
+        func overwrite(_ range: Range<Int>) {
+            let first = (range.lowerBound + sectorBytes - 1) / sectorBytes
+            let end = range.upperBound / sectorBytes
+            if first < end { unreadable.subtract(first..<end) }
         }
 
         func touch(_ range: Range<Int>) {
@@ -182,6 +197,7 @@ extension SimulatedDisk.State {
                 .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<count]))
         }
         inode.touch(offset..<offset + count)
+        inode.overwrite(offset..<offset + count)
         return count
     }
 

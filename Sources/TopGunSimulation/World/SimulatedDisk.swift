@@ -115,6 +115,14 @@ package final class SimulatedDisk: Disk {
         }
     }
 
+    /// Lets the disk give back none of the sectors that a range of bytes touches, until each is written as a whole.
+    package func wearOut(_ path: String, bytes: Range<Int>) {
+        state.withLock { state in
+            guard case .file(let inode)? = state.names[path], !bytes.isEmpty else { return }
+            inode.unreadable.formUnion(bytes.lowerBound / Self.sectorBytes...(bytes.upperBound - 1) / Self.sectorBytes)
+        }
+    }
+
     /// An independent copy, as an image of a virtual machine is: nobody has files open or locked on it.
     package func copy(seed: UInt64) -> SimulatedDisk {
         state.withLock { state in
