@@ -223,7 +223,7 @@ private struct LogRecovery {
             report(Int64(group.header.totalBytes), progress)
         }
         if next == nil {
-            try onDisk { () throws(DiskError) in try makeDurable(reader, segment.file, from: durable) }
+            try makeDurable(reader, segment.file, from: durable)
         }
         let bytes = next == nil ? Int64(FileHeader.bytes + (log.end - segment.header.position)) : reader.size
         log.segments.append(
@@ -283,18 +283,25 @@ private struct LogRecovery {
     }
 
     /// Writes what may only be in the page cache once more and syncs it: after a failed sync the cache calls pages
-    /// clean that never reached the disk.
-    private func makeDurable(_ reader: GroupReader, _ file: any DiskFile, from durable: LogPosition) throws(DiskError) {
-        var position = durable
-        while position < log.end {
-            let count = min(log.end - position, Limits.readBytes)
-            guard let bytes = try reader.bytes(at: position, count: count) else { break }
-            try file.write(bytes, at: Int64(FileHeader.bytes) + Int64(position - reader.start))
-            position = position + count
+    /// clean that never reached the disk. That goes for the header too, which groups alone prove to be there.
+    private func makeDurable(_ reader: GroupReader, _ file: any DiskFile, from durable: LogPosition)
+        throws(StorageError)
+    {
+        try onDisk { () throws(DiskError) in
+            try file.write(try file.readAll(FileHeader.bytes), at: 0)
+            var position = durable
+            while position < log.end {
+                let count = min(log.end - position, Limits.readBytes)
+                guard let bytes = try reader.bytes(at: position, count: count) else { break }
+                // It was given back a moment ago, and is not overwritten by what stands for it now.
+                if reader.missed(position..<position + count), let failure = reader.missedFailure { throw failure }
+                try file.write(bytes, at: Int64(FileHeader.bytes) + Int64(position - reader.start))
+                position = position + count
+            }
+            // Also gives back what was written ahead: the log goes on in a new file.
+            try file.truncate(to: Int64(FileHeader.bytes) + Int64(log.end - reader.start))
         }
-        // Also gives back what was written ahead: the log goes on in a new file.
-        try file.truncate(to: Int64(FileHeader.bytes) + Int64(log.end - reader.start))
-        try file.sync()
+        try file.syncForGood()
     }
 
     private mutating func report(_ bytes: Int64, _ progress: (RecoveryProgress) -> Void) {

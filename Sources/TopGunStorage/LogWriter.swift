@@ -181,7 +181,7 @@ final class LogWriter: @unchecked Sendable {
     private func sync() throws(StorageError) {
         guard hasUnsyncedBytes, let active else { return }
         let started = clock.monotonicNanos()
-        try onDisk { () throws(DiskError) in try active.file.sync() }
+        try active.file.syncForGood()
         let nanos = clock.monotonicNanos() - started
         // The segment thread may have found the disk failing meanwhile.
         guard progress.isRunning else { return }
@@ -239,7 +239,7 @@ final class LogWriter: @unchecked Sendable {
             throw StorageError(error)
         }
         // Before any group: so a file with groups behind an unreadable header is known to be damaged.
-        try onDisk { () throws(DiskError) in try next.file.sync() }
+        try next.file.syncForGood()
         let closed = active.map { active in
             RetainedSegment(
                 sequence: active.sequence, start: active.start, end: end, partitions: active.partitions,

@@ -61,3 +61,15 @@ func onDisk<Result>(_ body: () throws(DiskError) -> Result) throws(StorageError)
         throw StorageError(error)
     }
 }
+
+extension DiskFile {
+    /// Syncs what acknowledgements rest on. Whatever a failure gives as its reason, a lack of room too, the state of the
+    /// pages is unknown after it: that is a failure of the disk, never something to wait for.
+    func syncForGood() throws(StorageError) {
+        do throws(DiskError) {
+            try sync()
+        } catch {
+            throw StorageError(.disk, "the disk cannot be used: \(error)", cause: error)
+        }
+    }
+}

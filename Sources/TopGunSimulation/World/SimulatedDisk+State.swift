@@ -246,7 +246,11 @@ extension SimulatedDisk.State {
 
     /// Brings dirty sectors to the platter, or not, or in part; then calls them clean.
     mutating func loseDirtySectors(of inode: SimulatedDisk.Inode, revertCache: Bool) {
-        guard !inode.dirty.isEmpty || inode.cached.count != inode.platter.count else { return }
+        guard !inode.dirty.isEmpty || inode.cached.count != inode.platter.count else {
+            // Clean does not mean equal: after a failed sync the cache only says so.
+            if revertCache { inode.cached = inode.platter }
+            return
+        }
         var platter = inode.platter
         // The size travels on its own: sectors of a size that was kept read as zeros if they were lost.
         let size = generator.chance(1, in: 2) ? inode.cached.count : platter.count

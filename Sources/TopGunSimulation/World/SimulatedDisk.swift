@@ -56,6 +56,7 @@ package final class SimulatedDisk: Disk {
         package var callsUntilHalt: Int?
         /// Syncs of files until one fails.
         package var syncsUntilFailure: Int?
+        package var syncFailure = DiskError.Code.inputOutput
         /// Writes until one fails.
         package var writesUntilFailure: Int?
         package var writeFailure = DiskError.Code.inputOutput

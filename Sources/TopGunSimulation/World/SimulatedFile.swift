@@ -94,9 +94,10 @@ final class SimulatedFile: DiskFile, @unchecked Sendable {
             if let left = state.faults.syncsUntilFailure {
                 state.faults.syncsUntilFailure = left > 0 ? left - 1 : nil
                 if left <= 0 {
-                    state.witness.onFault?(.inputOutput)
+                    let failure = state.faults.syncFailure
+                    state.witness.onFault?(failure)
                     state.loseDirtySectors(of: inode, revertCache: false)
-                    throw DiskError(.inputOutput, operation: "fdatasync", path: path)
+                    throw DiskError(failure, operation: "fdatasync", path: path)
                 }
             }
             if halts {
