@@ -4,8 +4,8 @@ package import TopGunModel
 extension CheckpointStore {
     /// Hands out the records of all checkpoints and returns what they cover, for the recovery of the log.
     ///
-    /// A checkpoint that is damaged or gone is done without if the log still begins at its beginning; otherwise it is an
-    /// error that names the partition. Blocks; memory stays bounded.
+    /// A checkpoint that is damaged is done without if it does not replace a part of the log that is gone; otherwise it is
+    /// an error that names the partition, as is one that is gone itself. Blocks; memory stays bounded.
     package static func load(
         from directory: DataDirectory, progress: (RecoveryProgress) -> Void = { _ in },
         visit: (_ partition: Int, StoredRecord) -> Void
@@ -34,7 +34,7 @@ extension CheckpointStore {
                 coverage.cover(partition, to: reader.position)
             } catch {
                 guard error.code == .damagedCheckpoint else { throw error }
-                if identity.logStart <= .beginning { continue }
+                if !identity.checkpointed.contains(partition) { continue }
                 throw StorageError(
                     .damagedCheckpoint,
                     "the checkpoint \(path) of partition \(partition) cannot be used: \(error.message). If this node has peers, move the data directory away and let it take its data from them; if it is alone, `topgund salvage --data-dir \(directory.path)` keeps everything that can still be read and says what it could not"
