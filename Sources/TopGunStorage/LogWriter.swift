@@ -10,7 +10,8 @@ import TopGunModel
 ///      └ segment full: sync, then the next segment; none there yet: wait for the segment thread
 /// ```
 ///
-/// Unchecked because it is touched on the log thread only, once `start` has returned.
+/// Unchecked because it is touched on the log thread only, once `start` has returned; whoever calls that gives the thread
+/// nothing to do with it before, ``begin()`` first.
 final class LogWriter: @unchecked Sendable {
     private let directory: DataDirectory
     private let identity: Identity
@@ -36,6 +37,9 @@ final class LogWriter: @unchecked Sendable {
     private var hasUnwrittenBytes = false
     private var framed: [FramedGroup] = []
     private var hasUnsyncedBytes = false
+    private var isBegun = false
+    /// Set while the start found no room and nothing may be scheduled yet.
+    private var isWaitingForRoom = false
     private var isRetryScheduled = false
     private var isSealed = true
     private var isSealScheduled = false
@@ -76,6 +80,13 @@ final class LogWriter: @unchecked Sendable {
         } catch  where error.code == .noSpace {
             // Then the log begins with its first segment, until one is let go: a start on a full disk should not fail.
         }
+    }
+
+    /// The first job on the log thread: takes notice of what became of the segments meanwhile.
+    func begin() {
+        isBegun = true
+        if isWaitingForRoom { waitForRoom() }
+        segmentsChanged()
     }
 
     // MARK: - The path of a group
@@ -277,7 +288,8 @@ final class LogWriter: @unchecked Sendable {
 
     private func waitForRoom() {
         progress.setFull(true)
-        guard !isRetryScheduled else { return }
+        isWaitingForRoom = !isBegun
+        guard isBegun, !isRetryScheduled else { return }
         isRetryScheduled = true
         thread.schedule(afterMillis: Limits.fullDiskRetryMillis) { [self] in
             isRetryScheduled = false

@@ -73,8 +73,10 @@ package final class WriteAheadLog: Sendable {
             clock: clock)
         let first = segmentBytes ?? Limits.firstSegmentBytes
         try segments.start(firstBytes: first, recovered: recovered)
-        segments.onChange = { [writer, thread] in thread.execute { writer.segmentsChanged() } }
         try writer.start()
+        // Only now, because until here the writer belonged to this thread. Weak, because the writer holds the segments.
+        segments.onChange = { [weak writer, thread] in thread.execute { [weak writer] in writer?.segmentsChanged() } }
+        thread.execute { [writer] in writer.begin() }
     }
 
     // MARK: - Appending
