@@ -311,11 +311,13 @@ final class LogWriter: @unchecked Sendable {
             isSealScheduled = false
             guard progress.isRunning, isIdle else { return }
             guard end == sealed else { return scheduleSeal() }
+            progress.busySince.store(max(clock.monotonicNanos(), 1), ordering: .relaxed)
             do throws(StorageError) {
                 _ = try seal()
             } catch {
                 fail(error)
             }
+            if isIdle { progress.busySince.store(0, ordering: .relaxed) }
         }
     }
 
