@@ -141,8 +141,8 @@ package final class WriteAheadLog: Sendable {
     /// Bytes of all segments that are still needed, the current one included.
     package var retainedBytes: Int64 { segments.retainedBytes }
 
-    /// The partitions that need a newer checkpoint before the oldest segment can go; `nil` if only the current one is
-    /// left.
+    /// The partitions that need a newer checkpoint before ``retire(_:)`` can let more of the log go; `nil` if it can
+    /// already let go of everything but the current segment.
     package func partitionsHoldingBack(_ coverage: CheckpointCoverage) -> PartitionSet? {
         segments.partitionsHoldingBack(coverage)
     }

@@ -65,6 +65,18 @@ import TopGunSimulation
             if let store { rig.log?.retire(store.coverage) }
         }
 
+        /// One round of what a node does when its log has grown.
+        func supervise() {
+            guard let store, let log = rig.log else { return }
+            retire()
+            for partition in log.partitionsHoldingBack(store.coverage)?.members ?? [] {
+                checkpoint(partition)
+                rig.scheduler.run(forMillis: 10)
+                retire()
+            }
+            rig.scheduler.run(forMillis: 10)
+        }
+
         var held: Set<Int> { memory.reduce(into: []) { $0.formUnion($1) } }
     }
 
@@ -86,6 +98,66 @@ import TopGunSimulation
         try node.start()
         #expect(node.held == Set(node.rig.allNumbers))
         #expect(try #require(node.rig.recovered).records < 120)
+    }
+
+    @Test func `a segment that nothing was written to does not keep the log for ever`() throws {
+        let node = Node(seed: 1)
+        try node.start()
+        node.rig.close()
+        try node.start()
+        for group in 1...60 {
+            node.append(2)
+            #expect(node.rig.run(untilDurable: group))
+        }
+        let before = try #require(node.rig.log?.retainedBytes)
+        for _ in 0..<30 { node.supervise() }
+        #expect(try #require(node.rig.log?.retainedBytes) < before / 2)
+        node.rig.cutPower()
+        try node.start()
+        #expect(node.held == Set(node.rig.allNumbers))
+    }
+
+    @Test func `what was covered when the process died goes in its next life`() throws {
+        let node = Node(seed: 1)
+        try node.start()
+        for group in 1...60 {
+            node.append(2)
+            #expect(node.rig.run(untilDurable: group))
+        }
+        for partition in 0..<LogRig.partitions { node.checkpoint(partition) }
+        node.rig.scheduler.run(forMillis: 10)
+        node.rig.kill()
+        try node.start()
+        let before = try #require(node.rig.log?.retainedBytes)
+        node.supervise()
+        #expect(try #require(node.rig.log?.retainedBytes) < before / 2)
+        node.rig.cutPower()
+        try node.start()
+        #expect(node.held == Set(node.rig.allNumbers))
+    }
+
+    @Test(arguments: 0..<12)
+    func `D08 D13: a checkpoint whose name was not synced is, before the log goes that it covers`(seed: Int) throws {
+        for call in 0..<60 {
+            let node = Node(seed: UInt64(seed))
+            let rig = node.rig
+            try node.start()
+            for group in 1...30 {
+                node.memory[0].formUnion(rig.append(2, partition: 0))
+                #expect(rig.run(untilDurable: group))
+            }
+            rig.scheduler.run(forMillis: 200)
+            rig.disk.faults.callsUntilHalt = call
+            node.checkpoint(0)
+            rig.scheduler.run(forMillis: 10)
+            rig.kill()
+            try node.start()
+            node.retire()
+            rig.scheduler.run(forMillis: 10)
+            rig.cutPower()
+            try node.start()
+            #expect(node.held == Set(rig.allNumbers), "call \(call)")
+        }
     }
 
     @Test func `one partition without a checkpoint holds the log back, and is named`() throws {
