@@ -1,5 +1,5 @@
 import NIOCore
-import NIOPosix
+package import NIOPosix
 package import NIOSSL
 
 #if canImport(Darwin)
@@ -15,12 +15,19 @@ import Glibc
 package final class WebSocketClientNetwork: Network {
     private let entropy: any Entropy
     private let tls: TLSConfiguration
+    private let resolver: (any Resolver & Sendable)?
 
-    /// - Parameter tls: whom to trust for `wss://`; by default the authorities that the system trusts, with the name
-    ///   of the host checked.
-    package init(entropy: any Entropy, tls: TLSConfiguration = .makeClientConfiguration()) {
+    /// - Parameters:
+    ///   - tls: whom to trust for `wss://`; by default the authorities that the system trusts, with the name of the host
+    ///     checked.
+    ///   - resolver: who knows the addresses of hosts; by default the system.
+    package init(
+        entropy: any Entropy, tls: TLSConfiguration = .makeClientConfiguration(),
+        resolver: (any Resolver & Sendable)? = nil
+    ) {
         self.entropy = entropy
         self.tls = tls
+        self.resolver = resolver
     }
 
     package func connect(to address: String, on loop: any Loop, receiver: any MessageReceiver) {
@@ -39,32 +46,43 @@ package final class WebSocketClientNetwork: Network {
             let timeout = eventLoop.assumeIsolated().scheduleTask(deadline: deadline) {
                 attempt.fail("no connection within \(Limits.connectMillisMax) ms")
             }
+            attempt.whenOver { timeout.cancel() }
+            // A host may have several addresses, of which several may be tried at the same time. What is ours comes into
+            // the channel that won, not into each of them: the end of one that lost means nothing.
             ClientBootstrap(group: eventLoop)
+                .resolver(resolver)
                 .connectTimeout(.milliseconds(Limits.connectMillisMax))
                 .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-                .channelInitializer { [self] channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        attempt.channel = channel
-                        try channel.pipeline.syncOperations.addHandlers(handlers(for: address, attempt, channel))
-                    }
-                }
                 .connect(host: address.host, port: address.port)
                 .assumeIsolated()
-                .whenComplete { outcome in
+                .whenComplete { [self] outcome in
                     switch outcome {
-                    case .success:
-                        // Connected, but not yet upgraded: the timeout goes on until the attempt is over.
-                        attempt.whenOver { timeout.cancel() }
+                    case .success(let channel):
+                        begin(attempt, on: channel, to: address)
                     case .failure(let error):
-                        timeout.cancel()
                         attempt.fail(describe(connecting: error))
                     }
                 }
         }
     }
 
+    /// Goes on with a channel that is connected; the timeout goes on as well, until the attempt is over.
+    private func begin(
+        _ attempt: WebSocketClientAttempt, on channel: any Channel, to address: WebSocketClientAddress
+    ) {
+        guard attempt.take(channel) else {
+            channel.close(promise: nil)
+            return
+        }
+        do {
+            try channel.pipeline.syncOperations.addHandlers(handlers(for: address, attempt))
+        } catch {
+            attempt.fail(describe(connecting: error))
+        }
+    }
+
     private func handlers(
-        for address: WebSocketClientAddress, _ attempt: WebSocketClientAttempt, _ channel: any Channel
+        for address: WebSocketClientAddress, _ attempt: WebSocketClientAttempt
     ) throws -> [any ChannelHandler] {
         var handlers: [any ChannelHandler] = []
         if address.isSecure { handlers.append(try address.makeTLSHandler(tls)) }
@@ -93,10 +111,22 @@ final class WebSocketClientAttempt {
 
     private var state: State
     private var observer: (() -> Void)?
-    var channel: (any Channel)?
+    private var channel: (any Channel)?
 
     init(receiver: any MessageReceiver) {
         state = .underWay(receiver)
+    }
+
+    /// Makes the channel the attempt's own, to be closed with its failure; `false` when it has failed already.
+    func take(_ channel: any Channel) -> Bool {
+        switch state {
+        case .underWay:
+            precondition(self.channel == nil, "an attempt with two channels")
+            self.channel = channel
+            return true
+        case .over:
+            return false
+        }
     }
 
     /// Takes the receiver over, once; `nil` when the attempt has failed in the meantime.

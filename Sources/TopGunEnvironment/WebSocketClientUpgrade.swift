@@ -16,6 +16,8 @@ final class WebSocketClientUpgrade: ChannelInboundHandler, RemovableChannelHandl
     typealias OutboundOut = HTTPClientRequestPart
 
     private enum State {
+        /// The request is still to be sent.
+        case idle
         case waiting
         /// The answer's head was right; its end is still to come.
         case accepted
@@ -31,7 +33,7 @@ final class WebSocketClientUpgrade: ChannelInboundHandler, RemovableChannelHandl
     private let messages: WebSocketClientHandler
     /// Makes the key and checks the server's answer to it, which takes SHA-1; nothing else of it is used.
     private let dance: NIOWebSocketClientUpgrader
-    private var state = State.waiting
+    private var state = State.idle
 
     static func handlers(
         address: WebSocketClientAddress, attempt: WebSocketClientAttempt, entropy: any Entropy
@@ -59,7 +61,19 @@ final class WebSocketClientUpgrade: ChannelInboundHandler, RemovableChannelHandl
             upgradePipelineHandler: { channel, _ in channel.eventLoop.makeSucceededVoidFuture() })
     }
 
+    func handlerAdded(context: ChannelHandlerContext) {
+        // The channel is connected before anything of ours comes into it; whether it has said so by then is its affair.
+        if context.channel.isActive { ask(context) }
+    }
+
     func channelActive(context: ChannelHandlerContext) {
+        ask(context)
+        context.fireChannelActive()
+    }
+
+    private func ask(_ context: ChannelHandlerContext) {
+        guard case .idle = state else { return }
+        state = .waiting
         var headers = HTTPHeaders()
         headers.add(name: "Host", value: address.hostHeader)
         headers.add(name: "Connection", value: "Upgrade")
@@ -68,14 +82,13 @@ final class WebSocketClientUpgrade: ChannelInboundHandler, RemovableChannelHandl
         let head = HTTPRequestHead(version: .http1_1, method: .GET, uri: address.target, headers: headers)
         context.write(wrapOutboundOut(.head(head)), promise: nil)
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
-        context.fireChannelActive()
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch state {
         case .waiting, .accepted: received(unwrapInboundIn(data), context)
         case .upgraded: context.fireChannelRead(data)
-        case .failed: return
+        case .idle, .failed: return
         }
     }
 
@@ -117,7 +130,7 @@ final class WebSocketClientUpgrade: ChannelInboundHandler, RemovableChannelHandl
 
     func channelInactive(context: ChannelHandlerContext) {
         switch state {
-        case .waiting, .accepted: fail("the server closed the connection during the upgrade")
+        case .idle, .waiting, .accepted: fail("the server closed the connection during the upgrade")
         case .upgraded, .failed: break
         }
         context.fireChannelInactive()
@@ -125,7 +138,7 @@ final class WebSocketClientUpgrade: ChannelInboundHandler, RemovableChannelHandl
 
     private func fail(_ reason: String) {
         switch state {
-        case .waiting, .accepted:
+        case .idle, .waiting, .accepted:
             state = .failed
             attempt.fail(reason)
         case .upgraded, .failed:

@@ -59,6 +59,13 @@ enum Limits {
     /// Empty gate buffers kept for use again.
     static let gateSpareBatchesMax = 8
 
+    /// How long the log's thread may be at one batch before the node says that its disk is slow.
+    static let slowDiskMillis: Int64 = 2_000
+    /// How often the watchdog's question to that thread is looked after, and how long a batch may take before the
+    /// thread counts as stuck; a disk that is reset by its controller takes up to a minute or two.
+    static let logPulseMillis: Int64 = 1_000
+    static let logBatchMillisMax: Int64 = 300_000
+
     /// Records that one round of expiry turns into tombstones; the next round follows in a later turn of the loop.
     static let expiryBatchMax = 1_000
     /// Records whose Merkle leaves are built in one turn of a loop, when a map is synced for the first time.

@@ -4,8 +4,8 @@ package import TopGunModel
 extension CheckpointStore {
     /// Hands out the records of all checkpoints and returns what they cover, for the recovery of the log.
     ///
-    /// A checkpoint that is damaged or gone is done without if the log still begins at its beginning; otherwise it is an
-    /// error that names the partition. Blocks; memory stays bounded.
+    /// A checkpoint that is damaged is done without if it does not replace a part of the log that is gone; otherwise it is
+    /// an error that names the partition, as is one that is gone itself. Blocks; memory stays bounded.
     package static func load(
         from directory: DataDirectory, progress: (RecoveryProgress) -> Void = { _ in },
         visit: (_ partition: Int, StoredRecord) -> Void
@@ -34,13 +34,16 @@ extension CheckpointStore {
                 coverage.cover(partition, to: reader.position)
             } catch {
                 guard error.code == .damagedCheckpoint else { throw error }
-                if identity.logStart <= .beginning { continue }
+                if !identity.checkpointed.contains(partition) { continue }
                 throw StorageError(
                     .damagedCheckpoint,
                     "the checkpoint \(path) of partition \(partition) cannot be used: \(error.message). If this node has peers, move the data directory away and let it take its data from them; if it is alone, `topgund salvage --data-dir \(directory.path)` keeps everything that can still be read and says what it could not"
                 )
             }
         }
+        // An earlier start may have died between a checkpoint's name and its directory's sync, and what is covered from
+        // now on is let go of in the log.
+        try onDisk { () throws(DiskError) in try disk.syncDirectory(folder.path) }
         return coverage
     }
 }
@@ -56,12 +59,12 @@ final class CheckpointReader {
     private var slices: UInt64 = 0
 
     init(file: any DiskFile, partition: Int, identity: Identity) throws(StorageError) {
-        let bytes = try onDisk { () throws(DiskError) in try file.readAll(FileHeader.bytes) }
         let header: FileHeader
-        switch FileHeader.read(.checkpoint, bytes) {
+        switch try onDisk({ () throws(DiskError) in try FileHeader.read(.checkpoint, of: file) }) {
         case .success(let found): header = found
         case .failure(.newer(let version)): throw DataDirectory.newerFormat("a checkpoint", version)
-        case .failure(.blank), .failure(.damaged):
+        case .failure(.older(let version)): throw DataDirectory.olderFormat("a checkpoint", version)
+        case .failure(.blank), .failure(.damaged), .failure(.unreadable):
             throw StorageError(.damagedCheckpoint, "its header cannot be read")
         }
         guard header.nodeID == identity.nodeID, header.clusterID == identity.clusterID,
@@ -75,7 +78,20 @@ final class CheckpointReader {
         }
         position = header.position
         self.partition = partition
-        reader = try onDisk { () throws(DiskError) in
+        reader = try Self.reader(of: file, partition, identity)
+    }
+
+    /// A checkpoint of which nobody knows what it covers, for what can be read of it.
+    init(withoutHeader file: any DiskFile, partition: Int, identity: Identity) throws(StorageError) {
+        position = .zero
+        self.partition = partition
+        reader = try Self.reader(of: file, partition, identity)
+    }
+
+    private static func reader(
+        of file: any DiskFile, _ partition: Int, _ identity: Identity
+    ) throws(StorageError) -> GroupReader {
+        try onDisk { () throws(DiskError) in
             try GroupReader(file: file, number: UInt64(partition), start: .zero, salt: identity.salt)
         }
     }

@@ -156,12 +156,13 @@ package final class CheckpointWriter: Sendable {
 
     private func write(_ payload: UnsafeRawBufferPointer, isEnd: Bool, _ state: inout State) throws(StorageError) {
         let file = try open(&state)
+        let salt = store.directory.identity.salt
         let header = GroupHeader(
             payloadBytes: payload.count, number: UInt64(partition), position: state.end, durableBefore: .zero,
             clockBound: 0, partitions: isEnd ? PartitionSet() : PartitionSet([partition]),
-            payloadChecksum: GroupHeader.checksum(ofPayload: payload), chain: state.chain)
+            payloadChecksum: GroupHeader.checksum(ofPayload: payload, salt: salt), chain: state.chain)
         let sink = ByteSink(capacity: header.totalBytes)
-        state.chain = sink.append(group: payload, header: header, salt: store.directory.identity.salt)
+        state.chain = sink.append(group: payload, header: header, salt: salt)
         let offset = Int64(FileHeader.bytes) + state.end.rawValue
         try onDisk { () throws(DiskError) in try file.write(sink.bytes, at: offset) }
         state.end = header.end

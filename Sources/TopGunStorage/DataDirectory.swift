@@ -60,9 +60,12 @@ extension DataDirectory {
     /// - Parameters:
     ///   - nodeID: who opens it; `nil` for whoever it belongs to.
     ///   - clusterID: the cluster it must belong to, if that is known.
+    ///   - mayBeNew: whether it is made where there is none; otherwise that is an error, and nothing is touched.
     package static func open(
-        path: String, disk: any Disk, entropy: any Entropy, nodeID: ByteString? = nil, clusterID: ByteString? = nil
+        path: String, disk: any Disk, entropy: any Entropy, nodeID: ByteString? = nil, clusterID: ByteString? = nil,
+        mayBeNew: Bool = true
     ) throws(StorageError) -> DataDirectory {
+        if !mayBeNew { try checkThere(path, disk) }
         let lock = try take(path, disk)
         do throws(StorageError) {
             var identity: Identity
@@ -85,6 +88,15 @@ extension DataDirectory {
             lock.close()
             throw error
         }
+    }
+
+    private static func checkThere(_ path: String, _ disk: any Disk) throws(StorageError) {
+        func isThere(_ path: String) throws(StorageError) -> Bool {
+            try onDisk { () throws(DiskError) in try disk.exists(path) }
+        }
+        if try isThere("\(path)/identity") { return }
+        if try isThere(path) { try checkEmpty(path, disk) }
+        throw StorageError(.missing, "there is no data directory of a node at \(path); mend --data-dir")
     }
 
     private static func take(_ path: String, _ disk: any Disk) throws(StorageError) -> any DiskFile {
@@ -118,10 +130,10 @@ extension DataDirectory {
     }
 
     private static func readIdentity(_ path: String, _ disk: any Disk) throws(StorageError) -> Identity {
-        let bytes = try onDisk { () throws(DiskError) in
-            try disk.open("\(path)/identity", .read).readAll(FileHeader.bytes)
+        let found = try onDisk { () throws(DiskError) in
+            try FileHeader.read(.identity, of: try disk.open("\(path)/identity", .read))
         }
-        switch FileHeader.read(.identity, bytes) {
+        switch found {
         case .success(let header):
             return Identity(
                 clusterID: header.clusterID, nodeID: header.nodeID, incarnation: header.incarnation,
@@ -129,7 +141,9 @@ extension DataDirectory {
                 logStart: header.position, checkpointed: header.partitions)
         case .failure(.newer(let version)):
             throw newerFormat("the data directory \(path)", version)
-        case .failure(.blank), .failure(.damaged):
+        case .failure(.older(let version)):
+            throw olderFormat("the data directory \(path)", version)
+        case .failure(.blank), .failure(.damaged), .failure(.unreadable):
             throw StorageError(
                 .damagedIdentity,
                 "the file \(path)/identity is damaged, so it is unknown whose data this is; restore that one file from a backup, or move the directory away and let the node start empty and take its data from its peers"
@@ -141,6 +155,13 @@ extension DataDirectory {
         StorageError(
             .newerFormat,
             "\(subject) was written by a newer TopGun (its format needs readers of version \(version), this one is \(FileHeader.currentVersion)); start the newer version"
+        )
+    }
+
+    static func olderFormat(_ subject: String, _ version: UInt16) -> StorageError {
+        StorageError(
+            .olderFormat,
+            "\(subject) was written by an older TopGun in format \(version), which this one no longer reads (its own is \(FileHeader.currentVersion)); start the older version, or move the directory away"
         )
     }
 

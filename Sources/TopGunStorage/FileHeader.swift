@@ -1,3 +1,4 @@
+import TopGunEnvironment
 import TopGunModel
 
 /// The first 512 bytes of every file that TopGun writes into a data directory: what it is and whose.
@@ -39,14 +40,20 @@ struct FileHeader: Sendable {
     var nodeID: ByteString
 
     static let bytes = 512
-    static let currentVersion: UInt16 = 1
-    static let currentOldestReader: UInt16 = 1
+    /// Version 1 was never released: its checksums let a client write what looked like a group.
+    static let currentVersion: UInt16 = 2
+    static let currentOldestReader: UInt16 = 2
+    private static let oldestReadableVersion: UInt16 = 2
     private static let seed: UInt64 = 0x746f_7067_756e_0001
 
     enum Unreadable: Error, Sendable {
         /// No byte of it was ever written.
         case blank
         case damaged
+        /// The disk does not give it back.
+        case unreadable
+        /// Of a version that is no longer read.
+        case older(UInt16)
         /// Written for readers of at least this version.
         case newer(UInt16)
     }
@@ -108,7 +115,11 @@ extension FileHeader {
         let oldestReader = load(10, UInt16.self)
         // A newer format may put its checksum elsewhere, so its number is believed without.
         guard oldestReader <= Self.currentVersion else { throw .newer(oldestReader) }
-        guard load(504, UInt64.self) == sum else { throw .damaged }
+        let formatVersion = load(8, UInt16.self)
+        guard load(504, UInt64.self) == sum else {
+            // An older format has another checksum.
+            throw (1..<Self.oldestReadableVersion).contains(formatVersion) ? .older(formatVersion) : .damaged
+        }
         let clusterCount = Int(load(104, UInt16.self))
         let nodeCount = Int(load(106, UInt16.self))
         guard clusterCount <= Limits.clusterIDBytes, nodeCount <= Limits.nodeIDBytes else { throw .damaged }
@@ -117,7 +128,7 @@ extension FileHeader {
             guard (0...Limits.countMax).contains(load(offset, Int64.self)) else { throw .damaged }
         }
         self.init(
-            kind: kind, formatVersion: load(8, UInt16.self), oldestReader: oldestReader,
+            kind: kind, formatVersion: formatVersion, oldestReader: oldestReader,
             incarnation: load(16, UInt64.self), restoreEpoch: load(24, UInt64.self), clockBound: load(32, Int64.self),
             number: load(40, UInt64.self), position: LogPosition(load(48, Int64.self)), chain: load(56, UInt64.self),
             partitions: PartitionSet(loading: raw, at: 64), clusterID: ByteString(Array(raw[108..<108 + clusterCount])),
@@ -129,6 +140,14 @@ extension FileHeader {
     static func read(_ kind: Kind, _ bytes: [UInt8]) -> Result<FileHeader, Unreadable> {
         bytes.withUnsafeBytes { raw in
             Result { () throws(Unreadable) in try FileHeader(kind, decoding: raw) }
+        }
+    }
+
+    static func read(_ kind: Kind, of file: any DiskFile) throws(DiskError) -> Result<FileHeader, Unreadable> {
+        do {
+            return read(kind, try file.readAll(bytes))
+        } catch  where error.code == .inputOutput {
+            return .failure(.unreadable)
         }
     }
 }

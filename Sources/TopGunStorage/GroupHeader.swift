@@ -10,9 +10,10 @@ import TopGunModel
 ///  104  payload, zero-padded to 8 bytes
 /// ```
 ///
-/// The number keeps an earlier use of a recycled file apart; the position says where the group must stand; the checksum
-/// starts from a secret of the data directory, so that no client can write a value that looks like a group. Therefore a
-/// header found by looking for one is believed, even where the group before it cannot be read.
+/// The number keeps an earlier use of a recycled file apart; the position says where the group must stand; both checksums
+/// take a secret of the data directory into every step, so that no client can write a value that looks like a group, nor
+/// one behind which damage is not seen. Therefore a header found by looking for one is believed, even where the group
+/// before it cannot be read.
 struct GroupHeader: Sendable {
     var payloadBytes: Int
     var number: UInt64
@@ -34,8 +35,8 @@ struct GroupHeader: Sendable {
 
     static func totalBytes(payload: Int) -> Int { bytes + (payload + 7) & ~7 }
 
-    static func checksum(ofPayload payload: UnsafeRawBufferPointer) -> UInt64 {
-        Checksum.of(payload, seed: payloadSeed)
+    static func checksum(ofPayload payload: UnsafeRawBufferPointer, salt: UInt64) -> UInt64 {
+        Checksum.of(payload, seed: salt ^ payloadSeed)
     }
 
     /// Writes the header and returns its checksum, the chain of the next group.
@@ -64,7 +65,7 @@ struct GroupHeader: Sendable {
             Number(littleEndian: raw.loadUnaligned(fromByteOffset: offset, as: Number.self))
         }
         guard load(0, UInt32.self) == Self.magic, load(8, UInt64.self) == number,
-            load(16, Int64.self) == position.rawValue, load(96, UInt64.self) == Self.checksum(ofHeader: raw, salt: salt)
+            Self.position(in: raw) == position, load(96, UInt64.self) == Self.checksum(ofHeader: raw, salt: salt)
         else { return nil }
         self.init(
             payloadBytes: Int(load(4, UInt32.self)), number: number, position: position,
@@ -77,6 +78,11 @@ struct GroupHeader: Sendable {
     static func begins(_ raw: UnsafeRawBufferPointer, number: UInt64) -> Bool {
         raw.count >= 16 && UInt32(littleEndian: raw.loadUnaligned(as: UInt32.self)) == magic
             && UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: 8, as: UInt64.self)) == number
+    }
+
+    /// Where a header says that its group stands; nothing that is to be believed before the header is loaded.
+    static func position(in raw: UnsafeRawBufferPointer) -> LogPosition {
+        LogPosition(Int64(littleEndian: raw.loadUnaligned(fromByteOffset: 16, as: Int64.self)))
     }
 
     init(

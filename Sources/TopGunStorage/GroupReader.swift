@@ -3,12 +3,13 @@ import TopGunModel
 
 /// Reads a file of groups through a window, so that memory stays bounded however long the file is.
 ///
-/// Owns raw memory; the bytes it hands out are valid until the next call.
+/// What the disk does not give back reads as damage (``SectorReader``), and is told apart by ``missed(_:)``. Owns raw
+/// memory; the bytes it hands out are valid until the next call.
 final class GroupReader {
     let number: UInt64
     let size: Int64
     private let salt: UInt64
-    private let file: any DiskFile
+    private var sectors: SectorReader
     /// The position of the first group, which stands right behind the file's header.
     let start: LogPosition
     private var window: UnsafeMutableRawBufferPointer
@@ -24,7 +25,7 @@ final class GroupReader {
     }
 
     init(file: any DiskFile, number: UInt64, start: LogPosition, salt: UInt64) throws(DiskError) {
-        self.file = file
+        sectors = SectorReader(file)
         self.number = number
         self.start = start
         self.salt = salt
@@ -47,12 +48,23 @@ final class GroupReader {
         else { return nil }
         let checksum = UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: 96, as: UInt64.self))
         var payload = try bytes(at: position + GroupHeader.bytes, count: header.payloadBytes)
-        if let bytes = payload, GroupHeader.checksum(ofPayload: bytes) != header.payloadChecksum { payload = nil }
+        if let bytes = payload, GroupHeader.checksum(ofPayload: bytes, salt: salt) != header.payloadChecksum {
+            payload = nil
+        }
         return Group(header: header, checksum: checksum, payload: payload)
     }
 
     /// The first group header at or behind a position, whatever lies between.
     func nextHeader(from position: LogPosition) throws(DiskError) -> GroupHeader? {
+        try search(from: position) { raw, position in
+            GroupHeader(loading: raw, number: number, position: position, salt: salt)
+        }
+    }
+
+    /// The first place at or behind a position that has the look of a header and that `match` says something of.
+    private func search<Found>(
+        from position: LogPosition, _ match: (UnsafeRawBufferPointer, LogPosition) -> Found?
+    ) throws(DiskError) -> Found? {
         var position = LogPosition((position.rawValue + 7) & ~7)
         while position < limit {
             let count = min(limit - position, Limits.readBytes)
@@ -60,11 +72,9 @@ final class GroupReader {
             var offset = 0
             while offset + GroupHeader.bytes <= count {
                 if raw.loadUnaligned(fromByteOffset: offset, as: UInt32.self) == GroupHeader.magic.littleEndian,
-                    let header = GroupHeader(
-                        loading: UnsafeRawBufferPointer(rebasing: raw[offset...]), number: number,
-                        position: position + offset, salt: salt)
+                    let found = match(UnsafeRawBufferPointer(rebasing: raw[offset...]), position + offset)
                 {
-                    return header
+                    return found
                 }
                 offset += 8
             }
@@ -94,22 +104,31 @@ final class GroupReader {
     /// Where the first group of a file would stand whose own header is unreadable; told by any group in it.
     static func start(of file: any DiskFile, number: UInt64, salt: UInt64) throws(DiskError) -> LogPosition? {
         let reader = try GroupReader(file: file, number: number, start: .zero, salt: salt)
-        var offset = LogPosition.zero
-        while let raw = try reader.bytes(at: offset, count: GroupHeader.bytes) {
-            if GroupHeader.begins(raw, number: number) {
-                let position = LogPosition(Int64(littleEndian: raw.loadUnaligned(fromByteOffset: 16, as: Int64.self)))
-                if GroupHeader(loading: raw, number: number, position: position, salt: salt) != nil {
-                    return LogPosition(position.rawValue - offset.rawValue)
-                }
-            }
-            offset = offset + 8
+        return try reader.search(from: .zero) { raw, offset in
+            let position = GroupHeader.position(in: raw)
+            guard GroupHeader(loading: raw, number: number, position: position, salt: salt) != nil else { return nil }
+            return LogPosition(position.rawValue - offset.rawValue)
         }
-        return nil
     }
+
+    /// Whether the disk did not give back something of a range that was read: it may have held what nobody knows.
+    func missed(_ range: Range<LogPosition>) -> Bool {
+        sectors.missed(offset(of: range.lowerBound)..<offset(of: range.upperBound))
+    }
+
+    /// Where the last of that ends; `nil` if there was none.
+    var missedEnd: LogPosition? {
+        sectors.missedEnd.map { start + Int(min($0, size) - Int64(FileHeader.bytes)) }
+    }
+
+    /// What the disk said of the last of it.
+    var missedFailure: DiskError? { sectors.failure }
+
+    private func offset(of position: LogPosition) -> Int64 { Int64(FileHeader.bytes) + Int64(position - start) }
 
     /// Bytes of the file from a position on; `nil` if it is shorter.
     func bytes(at position: LogPosition, count: Int) throws(DiskError) -> UnsafeRawBufferPointer? {
-        let offset = Int64(FileHeader.bytes) + Int64(position - start)
+        let offset = offset(of: position)
         guard offset >= 0, Int64(count) <= size - offset else { return nil }
         if offset < windowStart || offset + Int64(count) > windowStart + Int64(windowCount) {
             try load(from: offset, atLeast: count)
@@ -126,7 +145,7 @@ final class GroupReader {
         }
         windowCount = 0
         let wanted = Int(min(Int64(window.count), size - offset))
-        let count = try file.read(into: UnsafeMutableRawBufferPointer(rebasing: window[..<wanted]), at: offset)
+        let count = try sectors.read(into: UnsafeMutableRawBufferPointer(rebasing: window[..<wanted]), at: offset)
         windowStart = offset
         windowCount = count
     }

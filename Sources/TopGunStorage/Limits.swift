@@ -26,6 +26,9 @@ enum Limits {
     static let sealDelayMillis: Int64 = 100
     /// What recovery and salvage read at once; also the memory they need, except for one larger group.
     static let readBytes = 4 << 20
+    /// Sectors of one file that its disk may not give back before the file counts as unreadable: reading one that is bad
+    /// takes a disk seconds, and what loses more than this needs another tool first.
+    static let unreadableSectorsMax = 4_096
     /// Bytes between two calls of a progress callback.
     static let progressBytes: Int64 = 16 << 20
     /// Records per group that salvage writes.

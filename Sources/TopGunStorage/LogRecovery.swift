@@ -119,12 +119,11 @@ private struct LogRecovery {
         var segments: [Segment] = []
         for (index, sequence) in found.segments.enumerated() {
             let file = try onDisk { () throws(DiskError) in try disk.open(folder.segment(sequence), .readWrite) }
-            let bytes = try onDisk { () throws(DiskError) in try file.readAll(FileHeader.bytes) }
             let name = LogFolder.segmentName(sequence)
             if index > 0, found.segments[index - 1] != sequence - 1 {
                 throw damaged("\(LogFolder.segmentName(sequence - 1)) is gone")
             }
-            switch FileHeader.read(.segment, bytes) {
+            switch try onDisk({ () throws(DiskError) in try FileHeader.read(.segment, of: file) }) {
             case .success(let header):
                 try check(header, sequence: sequence, name: name)
                 if segments.count < index {
@@ -134,6 +133,10 @@ private struct LogRecovery {
                 segments.append(Segment(sequence: sequence, header: header, file: file))
             case .failure(.newer(let version)):
                 throw DataDirectory.newerFormat("the log file \(folder.path)/\(name)", version)
+            case .failure(.older(let version)):
+                throw DataDirectory.olderFormat("the log file \(folder.path)/\(name)", version)
+            case .failure(.unreadable):
+                throw damaged("the disk does not give back the header of \(name)")
             case .failure(.blank), .failure(.damaged):
                 try checkUnused(file, sequence: sequence, name: name)
             }
@@ -164,18 +167,14 @@ private struct LogRecovery {
         }
     }
 
-    /// A file whose header cannot be read is the next segment, never used; or else it is damaged.
+    /// A file whose header is none is the next segment, never used; or else it is damaged, and any group that is left of
+    /// it says so.
     private func checkUnused(_ file: any DiskFile, sequence: UInt64, name: String) throws(StorageError) {
-        let bytes = try onDisk { () throws(DiskError) in try file.readAll(FileHeader.bytes + GroupHeader.bytes) }
-        file.close()
-        guard bytes.count == FileHeader.bytes + GroupHeader.bytes else { return }
-        let isUsed = bytes.withUnsafeBytes { raw in
-            let group = UnsafeRawBufferPointer(rebasing: raw[FileHeader.bytes...])
-            let position = LogPosition(
-                Int64(littleEndian: group.loadUnaligned(fromByteOffset: 16, as: Int64.self)))
-            return GroupHeader(loading: group, number: sequence, position: position, salt: identity.salt) != nil
+        let start = try onDisk { () throws(DiskError) in
+            try GroupReader.start(of: file, number: sequence, salt: identity.salt)
         }
-        if isUsed { throw damaged("the header of \(name) is damaged, and groups stand behind it") }
+        file.close()
+        if start != nil { throw damaged("the header of \(name) is damaged, and groups stand behind it") }
     }
 
     private func checkBeginning(_ first: Segment?) throws(StorageError) {
@@ -224,7 +223,7 @@ private struct LogRecovery {
             report(Int64(group.header.totalBytes), progress)
         }
         if next == nil {
-            try onDisk { () throws(DiskError) in try makeDurable(reader, segment.file, from: durable) }
+            try makeDurable(reader, segment.file, from: durable)
         }
         let bytes = next == nil ? Int64(FileHeader.bytes + (log.end - segment.header.position)) : reader.size
         log.segments.append(
@@ -257,10 +256,12 @@ private struct LogRecovery {
         let found = try onDisk { () throws(DiskError) in
             var header = try reader.nextHeader(from: end)
             let readableAgain = header?.position == end ? try reader.nextHeader(from: end + 8) : header
+            let groupEnd = header?.position == end ? header?.end : nil
             while let one = header, one.durableBefore <= end {
                 header = try reader.nextHeader(from: one.position + 8)
             }
-            return (evidence: header, readableAgain: readableAgain)
+            let isMissed = reader.missed(end..<(groupEnd ?? end + GroupHeader.bytes))
+            return (evidence: header, readableAgain: readableAgain, isMissed: isMissed)
         }
         if let next {
             let until = found.readableAgain?.position ?? next
@@ -273,23 +274,34 @@ private struct LogRecovery {
                 "\(name) cannot be read from position \(end) to \(until); it was durable up to \(evidence.durableBefore) at least"
             )
         }
+        if found.isMissed {
+            // Nobody knows what is there: it may well have been durable.
+            throw damaged("the disk does not give back what stands at position \(end) of \(name)")
+        }
         let rest = try onDisk { () throws(DiskError) in try reader.bytes(at: end, count: 16) }
         log.hadTornTail = rest.map { GroupHeader.begins($0, number: reader.number) } ?? false
     }
 
     /// Writes what may only be in the page cache once more and syncs it: after a failed sync the cache calls pages
-    /// clean that never reached the disk.
-    private func makeDurable(_ reader: GroupReader, _ file: any DiskFile, from durable: LogPosition) throws(DiskError) {
-        var position = durable
-        while position < log.end {
-            let count = min(log.end - position, Limits.readBytes)
-            guard let bytes = try reader.bytes(at: position, count: count) else { break }
-            try file.write(bytes, at: Int64(FileHeader.bytes) + Int64(position - reader.start))
-            position = position + count
+    /// clean that never reached the disk. That goes for the header too, which groups alone prove to be there.
+    private func makeDurable(_ reader: GroupReader, _ file: any DiskFile, from durable: LogPosition)
+        throws(StorageError)
+    {
+        try onDisk { () throws(DiskError) in
+            try file.write(try file.readAll(FileHeader.bytes), at: 0)
+            var position = durable
+            while position < log.end {
+                let count = min(log.end - position, Limits.readBytes)
+                guard let bytes = try reader.bytes(at: position, count: count) else { break }
+                // It was given back a moment ago, and is not overwritten by what stands for it now.
+                if reader.missed(position..<position + count), let failure = reader.missedFailure { throw failure }
+                try file.write(bytes, at: Int64(FileHeader.bytes) + Int64(position - reader.start))
+                position = position + count
+            }
+            // Also gives back what was written ahead: the log goes on in a new file.
+            try file.truncate(to: Int64(FileHeader.bytes) + Int64(log.end - reader.start))
         }
-        // Also gives back what was written ahead: the log goes on in a new file.
-        try file.truncate(to: Int64(FileHeader.bytes) + Int64(log.end - reader.start))
-        try file.sync()
+        try file.syncForGood()
     }
 
     private mutating func report(_ bytes: Int64, _ progress: (RecoveryProgress) -> Void) {

@@ -10,7 +10,8 @@ import TopGunModel
 ///      └ segment full: sync, then the next segment; none there yet: wait for the segment thread
 /// ```
 ///
-/// Unchecked because it is touched on the log thread only, once `start` has returned.
+/// Unchecked because it is touched on the log thread only, once `start` has returned; whoever calls that gives the thread
+/// nothing to do with it before, ``begin()`` first.
 final class LogWriter: @unchecked Sendable {
     private let directory: DataDirectory
     private let identity: Identity
@@ -39,6 +40,9 @@ final class LogWriter: @unchecked Sendable {
     private var hasUnwrittenBytes = false
     private var framed: [FramedGroup] = []
     private var hasUnsyncedBytes = false
+    private var isBegun = false
+    /// Set while the start found no room and nothing may be scheduled yet.
+    private var isWaitingForRoom = false
     private var isRetryScheduled = false
     private var isSealed = true
     private var isSealScheduled = false
@@ -93,6 +97,13 @@ final class LogWriter: @unchecked Sendable {
                 }
             }
         }
+    }
+
+    /// The first job on the log thread: takes notice of what became of the segments meanwhile.
+    func begin() {
+        isBegun = true
+        if isWaitingForRoom { waitForRoom() }
+        segmentsChanged()
     }
 
     // MARK: - The path of a group
@@ -158,7 +169,7 @@ final class LogWriter: @unchecked Sendable {
         let header = GroupHeader(
             payloadBytes: payload.count, number: active.sequence, position: end, durableBefore: durable,
             clockBound: clockBound, partitions: group.partitions,
-            payloadChecksum: GroupHeader.checksum(ofPayload: payload), chain: chain)
+            payloadChecksum: GroupHeader.checksum(ofPayload: payload, salt: identity.salt), chain: chain)
         chain = buffer.append(group: payload, header: header, salt: identity.salt)
         hasUnwrittenBytes = true
         end = header.end
@@ -198,7 +209,7 @@ final class LogWriter: @unchecked Sendable {
     private func sync() throws(StorageError) {
         guard hasUnsyncedBytes, let active else { return }
         let started = clock.monotonicNanos()
-        try onDisk { () throws(DiskError) in try active.file.sync() }
+        try active.file.syncForGood()
         let nanos = clock.monotonicNanos() - started
         // The segment thread may have found the disk failing meanwhile.
         guard progress.isRunning else { return }
@@ -256,7 +267,7 @@ final class LogWriter: @unchecked Sendable {
             throw StorageError(error)
         }
         // Before any group: so a file with groups behind an unreadable header is known to be damaged.
-        try onDisk { () throws(DiskError) in try next.file.sync() }
+        try next.file.syncForGood()
         let closed = active.map { active in
             RetainedSegment(
                 sequence: active.sequence, start: active.start, end: end, partitions: active.partitions,
@@ -298,7 +309,8 @@ final class LogWriter: @unchecked Sendable {
 
     private func waitForRoom() {
         progress.setFull(true)
-        guard !isRetryScheduled else { return }
+        isWaitingForRoom = !isBegun
+        guard isBegun, !isRetryScheduled else { return }
         isRetryScheduled = true
         thread.schedule(afterMillis: Limits.fullDiskRetryMillis) { [self] in
             isRetryScheduled = false
@@ -320,11 +332,13 @@ final class LogWriter: @unchecked Sendable {
             isSealScheduled = false
             guard progress.isRunning, isIdle else { return }
             guard end == sealed else { return scheduleSeal() }
+            progress.busySince.store(max(clock.monotonicNanos(), 1), ordering: .relaxed)
             do throws(StorageError) {
                 _ = try seal()
             } catch {
                 fail(error)
             }
+            if isIdle { progress.busySince.store(0, ordering: .relaxed) }
         }
     }
 
@@ -333,12 +347,12 @@ final class LogWriter: @unchecked Sendable {
     private func seal(growing: Bool = false) throws(StorageError) -> Bool {
         guard let active, !isSealed else { return false }
         guard growing || end + GroupHeader.bytes <= active.start + active.capacity else { return false }
+        let nothing = UnsafeRawBufferPointer(start: nil, count: 0)
         let header = GroupHeader(
             payloadBytes: 0, number: active.sequence, position: end, durableBefore: durable, clockBound: clockBound,
             partitions: PartitionSet(),
-            payloadChecksum: GroupHeader.checksum(ofPayload: UnsafeRawBufferPointer(start: nil, count: 0)),
-            chain: chain)
-        chain = buffer.append(group: UnsafeRawBufferPointer(start: nil, count: 0), header: header, salt: identity.salt)
+            payloadChecksum: GroupHeader.checksum(ofPayload: nothing, salt: identity.salt), chain: chain)
+        chain = buffer.append(group: nothing, header: header, salt: identity.salt)
         hasUnwrittenBytes = true
         end = header.end
         isSealed = true

@@ -69,8 +69,8 @@ package final class PartitionReader: @unchecked Sendable {
                 do throws(StorageError) {
                     if try !reader.readSlice({ $0.append(to: sink) }) { stage = .log(rest(behind: reader.position)) }
                 } catch {
-                    // What was read of it is true all the same, and the log has everything if it has its beginning.
-                    guard error.code == .damagedCheckpoint, directory.identity.logStart <= .beginning else {
+                    // What was read of it is true all the same, and the log has everything that it does not replace.
+                    guard error.code == .damagedCheckpoint, !directory.identity.checkpointed.contains(partition) else {
                         throw named(error)
                     }
                     stage = .log(rest(behind: .zero))
@@ -95,7 +95,9 @@ package final class PartitionReader: @unchecked Sendable {
             let file = try onDisk { () throws(DiskError) in try directory.disk.open(path, .read) }
             return .checkpoint(try CheckpointReader(file: file, partition: partition, identity: identity))
         } catch {
-            guard error.code == .damagedCheckpoint, identity.logStart <= .beginning else { throw named(error) }
+            guard error.code == .damagedCheckpoint, !identity.checkpointed.contains(partition) else {
+                throw named(error)
+            }
             return .log(rest(behind: .zero))
         }
     }

@@ -72,7 +72,7 @@ package struct Salvage {
     package static func run(
         path: String, disk: any Disk, entropy: any Entropy, nowMillis: Int64 = 0
     ) throws(StorageError) -> SalvageReport {
-        let directory = try DataDirectory.open(path: path, disk: disk, entropy: entropy)
+        let directory = try DataDirectory.open(path: path, disk: disk, entropy: entropy, mayBeNew: false)
         defer { directory.close() }
         let epoch = max(directory.identity.restoreEpoch + 1, UInt64(clamping: nowMillis))
         var salvage = try Salvage(directory, epoch: epoch)
@@ -124,8 +124,10 @@ package struct Salvage {
         let checkpoints = CheckpointFolder(path: directory.checkpointPath)
         for partition in try onDisk({ () throws(DiskError) in try checkpoints.list(disk) }).members {
             let path = checkpoints.file(partition)
-            let bytes = try onDisk { () throws(DiskError) in try disk.open(path, .read).readAll(FileHeader.bytes) }
-            if case .success(let header) = FileHeader.read(.checkpoint, bytes) { last = max(last, header.position) }
+            let found = try onDisk { () throws(DiskError) in
+                try FileHeader.read(.checkpoint, of: try disk.open(path, .read))
+            }
+            if case .success(let header) = found { last = max(last, header.position) }
         }
         return LogPosition((last.rawValue + 15) & ~7)
     }
@@ -133,8 +135,8 @@ package struct Salvage {
     private static func start(
         of file: any DiskFile, sequence: UInt64, identity: Identity
     ) throws(StorageError) -> LogPosition? {
-        let bytes = try onDisk { () throws(DiskError) in try file.readAll(FileHeader.bytes) }
-        if case .success(let header) = FileHeader.read(.segment, bytes) { return header.position }
+        let found = try onDisk { () throws(DiskError) in try FileHeader.read(.segment, of: file) }
+        if case .success(let header) = found { return header.position }
         return try onDisk { () throws(DiskError) in
             try GroupReader.start(of: file, number: sequence, salt: identity.salt)
         }
@@ -157,33 +159,45 @@ extension Salvage {
             let path = folder.file(partition)
             let file = try onDisk { () throws(DiskError) in try disk.open(path, .read) }
             defer { file.close() }
+            let reader: CheckpointReader
             do throws(StorageError) {
-                let reader = try CheckpointReader(file: file, partition: partition, identity: identity)
-                covered = max(covered, reader.position)
-                var records = 0
-                var failure: StorageError?
-                let lost = try reader.readWhatIsThere { record in
-                    records += 1
-                    do throws(StorageError) {
-                        if failure == nil { try writer.append(record, PartitionSet([partition])) }
-                    } catch {
-                        failure = error
-                    }
-                }
-                if let failure { throw failure }
-                report.keptRecords += records
-                for range in lost {
-                    damaged(partition, "bytes \(range.lowerBound) to \(range.upperBound) behind its header")
-                }
+                reader = try CheckpointReader(file: file, partition: partition, identity: identity)
             } catch {
                 switch error.code {
-                case .foreign: report.foreignFiles.append(path)
-                case .damagedCheckpoint: damaged(partition, error.message)
-                case .inUse, .newerFormat, .damagedIdentity, .damagedLog, .noSpace, .tooManyFiles, .disk: throw error
+                case .foreign:
+                    report.foreignFiles.append(path)
+                    continue
+                case .damagedCheckpoint:
+                    damaged(partition, error.message)
+                    // Its slices say for themselves whose they are.
+                    reader = try CheckpointReader(withoutHeader: file, partition: partition, identity: identity)
+                case .inUse, .missing, .newerFormat, .olderFormat, .damagedIdentity, .damagedLog, .noSpace,
+                    .tooManyFiles, .disk:
+                    throw error
                 }
             }
+            covered = max(covered, reader.position)
+            try keep(reader, partition: partition)
         }
         return covered
+    }
+
+    private mutating func keep(_ reader: CheckpointReader, partition: Int) throws(StorageError) {
+        var records = 0
+        var failure: StorageError?
+        let lost = try reader.readWhatIsThere { record in
+            records += 1
+            do throws(StorageError) {
+                if failure == nil { try writer.append(record, PartitionSet([partition])) }
+            } catch {
+                failure = error
+            }
+        }
+        if let failure { throw failure }
+        report.keptRecords += records
+        for range in lost {
+            damaged(partition, "bytes \(range.lowerBound) to \(range.upperBound) behind its header")
+        }
     }
 
     private mutating func damaged(_ partition: Int, _ what: String) {
@@ -195,12 +209,14 @@ extension Salvage {
         let folder = LogFolder(path: directory.logPath)
         var end: LogPosition? = identity.logStart > .zero ? identity.logStart : nil
         var last: (sequence: UInt64, path: String)?
+        // Up to where the newest file may have held what the disk does not give back.
+        var missed: (end: LogPosition, path: String)?
         for sequence in try onDisk({ () throws(DiskError) in try folder.list(disk).segments }) {
             let path = folder.segment(sequence)
             let file = try onDisk { () throws(DiskError) in try disk.open(path, .read) }
             defer { file.close() }
-            let bytes = try onDisk { () throws(DiskError) in try file.readAll(FileHeader.bytes) }
-            if case .success(let header) = FileHeader.read(.segment, bytes) {
+            let found = try onDisk { () throws(DiskError) in try FileHeader.read(.segment, of: file) }
+            if case .success(let header) = found {
                 guard header.nodeID == identity.nodeID, header.clusterID == identity.clusterID,
                     header.restoreEpoch == identity.restoreEpoch, header.number == sequence
                 else {
@@ -210,7 +226,13 @@ extension Salvage {
                 clockBound = max(clockBound, header.clockBound)
             }
             // A file without any group is one that was never used, or one that is lost as a whole.
-            guard let start = try Self.start(of: file, sequence: sequence, identity: identity) else { continue }
+            guard let start = try Self.start(of: file, sequence: sequence, identity: identity) else {
+                if case .failure(.unreadable) = found {
+                    let size = try onDisk { () throws(DiskError) in try file.size() }
+                    missed = ((end ?? .beginning) + max(Int(size) - FileHeader.bytes, 0), path)
+                }
+                continue
+            }
             if let end, start > end {
                 lose(end..<start, file: last.flatMap { $0.sequence + 1 == sequence ? $0.path : nil }, partitions: nil)
             }
@@ -220,6 +242,11 @@ extension Salvage {
             }
             let reached = try readSegment(reader, path: path)
             end = max(end ?? reached, reached)
+            missed = reader.missedEnd.map { ($0, path) }
+        }
+        if let start = end ?? missed.map({ _ in .beginning }), let missed, missed.end > start {
+            lose(start..<missed.end, file: missed.path, partitions: nil)
+            end = missed.end
         }
         if let end, covered > end { lose(end..<covered, file: nil, partitions: nil) }
     }
@@ -310,7 +337,7 @@ private final class SalvageWriter {
         let header = GroupHeader(
             payloadBytes: payload.count, number: Self.sequence, position: end, durableBefore: start,
             clockBound: identity.clockBound, partitions: partitions,
-            payloadChecksum: GroupHeader.checksum(ofPayload: payload.bytes), chain: chain)
+            payloadChecksum: GroupHeader.checksum(ofPayload: payload.bytes, salt: identity.salt), chain: chain)
         let sink = ByteSink(capacity: header.totalBytes)
         chain = sink.append(group: payload.bytes, header: header, salt: identity.salt)
         let offset = Int64(FileHeader.bytes) + Int64(end - start)

@@ -300,8 +300,9 @@ final class SegmentKeeper: Sendable {
 
     func partitionsHoldingBack(_ coverage: CheckpointCoverage) -> PartitionSet? {
         state.withLock { state in
-            guard let oldest = state.retained.first else { return nil }
-            return PartitionSet(oldest.partitions.members.filter { coverage.positions[$0] < oldest.end })
+            let needed = state.retained.first { !coverage.covers($0.partitions, to: $0.end) }
+            guard let needed else { return nil }
+            return PartitionSet(needed.partitions.members.filter { coverage.positions[$0] < needed.end })
         }
     }
 

@@ -7,8 +7,12 @@ package struct StorageError: Error, Hashable, Sendable, CustomStringConvertible 
         case inUse
         /// The directory, or a file in it, belongs to another node, cluster or life of this node.
         case foreign
+        /// There is no data directory where one must be.
+        case missing
         /// Written by a version of TopGun that this one cannot read.
         case newerFormat
+        /// Written by a version of TopGun whose format is no longer read.
+        case olderFormat
         /// The file that says whose directory it is cannot be read.
         case damagedIdentity
         /// The log is damaged, or incomplete, where it was known to be durable.
@@ -55,5 +59,17 @@ func onDisk<Result>(_ body: () throws(DiskError) -> Result) throws(StorageError)
         return try body()
     } catch {
         throw StorageError(error)
+    }
+}
+
+extension DiskFile {
+    /// Syncs what acknowledgements rest on. Whatever a failure gives as its reason, a lack of room too, the state of the
+    /// pages is unknown after it: that is a failure of the disk, never something to wait for.
+    func syncForGood() throws(StorageError) {
+        do throws(DiskError) {
+            try sync()
+        } catch {
+            throw StorageError(.disk, "the disk cannot be used: \(error)", cause: error)
+        }
     }
 }

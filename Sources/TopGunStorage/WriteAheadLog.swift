@@ -73,8 +73,10 @@ package final class WriteAheadLog: Sendable {
             clock: clock)
         let first = segmentBytes ?? Limits.firstSegmentBytes
         try segments.start(firstBytes: first, recovered: recovered)
-        segments.onChange = { [writer, thread] in thread.execute { writer.segmentsChanged() } }
         try writer.start()
+        // Only now, because until here the writer belonged to this thread. Weak, because the writer holds the segments.
+        segments.onChange = { [weak writer, thread] in thread.execute { [weak writer] in writer?.segmentsChanged() } }
+        thread.execute { [writer] in writer.begin() }
     }
 
     // MARK: - Appending
@@ -139,8 +141,8 @@ package final class WriteAheadLog: Sendable {
     /// Bytes of all segments that are still needed, the current one included.
     package var retainedBytes: Int64 { segments.retainedBytes }
 
-    /// The partitions that need a newer checkpoint before the oldest segment can go; `nil` if only the current one is
-    /// left.
+    /// The partitions that need a newer checkpoint before ``retire(_:)`` can let more of the log go; `nil` if it can
+    /// already let go of everything but the current segment.
     package func partitionsHoldingBack(_ coverage: CheckpointCoverage) -> PartitionSet? {
         segments.partitionsHoldingBack(coverage)
     }

@@ -65,6 +65,18 @@ import TopGunSimulation
             if let store { rig.log?.retire(store.coverage) }
         }
 
+        /// One round of what a node does when its log has grown.
+        func supervise() {
+            guard let store, let log = rig.log else { return }
+            retire()
+            for partition in log.partitionsHoldingBack(store.coverage)?.members ?? [] {
+                checkpoint(partition)
+                rig.scheduler.run(forMillis: 10)
+                retire()
+            }
+            rig.scheduler.run(forMillis: 10)
+        }
+
         var held: Set<Int> { memory.reduce(into: []) { $0.formUnion($1) } }
     }
 
@@ -86,6 +98,66 @@ import TopGunSimulation
         try node.start()
         #expect(node.held == Set(node.rig.allNumbers))
         #expect(try #require(node.rig.recovered).records < 120)
+    }
+
+    @Test func `a segment that nothing was written to does not keep the log for ever`() throws {
+        let node = Node(seed: 1)
+        try node.start()
+        node.rig.close()
+        try node.start()
+        for group in 1...60 {
+            node.append(2)
+            #expect(node.rig.run(untilDurable: group))
+        }
+        let before = try #require(node.rig.log?.retainedBytes)
+        for _ in 0..<30 { node.supervise() }
+        #expect(try #require(node.rig.log?.retainedBytes) < before / 2)
+        node.rig.cutPower()
+        try node.start()
+        #expect(node.held == Set(node.rig.allNumbers))
+    }
+
+    @Test func `what was covered when the process died goes in its next life`() throws {
+        let node = Node(seed: 1)
+        try node.start()
+        for group in 1...60 {
+            node.append(2)
+            #expect(node.rig.run(untilDurable: group))
+        }
+        for partition in 0..<LogRig.partitions { node.checkpoint(partition) }
+        node.rig.scheduler.run(forMillis: 10)
+        node.rig.kill()
+        try node.start()
+        let before = try #require(node.rig.log?.retainedBytes)
+        node.supervise()
+        #expect(try #require(node.rig.log?.retainedBytes) < before / 2)
+        node.rig.cutPower()
+        try node.start()
+        #expect(node.held == Set(node.rig.allNumbers))
+    }
+
+    @Test(arguments: 0..<12)
+    func `D08 D13: a checkpoint whose name was not synced is, before the log goes that it covers`(seed: Int) throws {
+        for call in 0..<60 {
+            let node = Node(seed: UInt64(seed))
+            let rig = node.rig
+            try node.start()
+            for group in 1...30 {
+                node.memory[0].formUnion(rig.append(2, partition: 0))
+                #expect(rig.run(untilDurable: group))
+            }
+            rig.scheduler.run(forMillis: 200)
+            rig.disk.faults.callsUntilHalt = call
+            node.checkpoint(0)
+            rig.scheduler.run(forMillis: 10)
+            rig.kill()
+            try node.start()
+            node.retire()
+            rig.scheduler.run(forMillis: 10)
+            rig.cutPower()
+            try node.start()
+            #expect(node.held == Set(rig.allNumbers), "call \(call)")
+        }
     }
 
     @Test func `one partition without a checkpoint holds the log back, and is named`() throws {
@@ -307,6 +379,57 @@ import TopGunSimulation
         node.rig.disk.flip("/data/checkpoints-0/partition-002.checkpoint", at: 700, mask: 1)
         try node.start()
         #expect(node.held == Set(node.rig.allNumbers))
+    }
+
+    @Test func `D09: a damaged checkpoint is done without after a salvage too, which leaves everything in the log`()
+        throws
+    {
+        let node = try retiredNode()
+        let expected = node.held
+        _ = try Salvage.run(path: "/data", disk: node.rig.disk, entropy: SeededEntropy(seed: 2))
+        try node.start()
+        #expect(node.held == expected)
+        for partition in 0..<LogRig.partitions { node.checkpoint(partition) }
+        node.rig.scheduler.run(forMillis: 10)
+        node.rig.close()
+        node.rig.disk.flip("/data/checkpoints-1/partition-002.checkpoint", at: 700, mask: 1)
+        try node.start()
+        #expect(node.held == expected)
+        // A partition that is rebuilt while the node runs does without it as well.
+        let log = try #require(node.rig.log)
+        let reader = log.reader(of: 2, upTo: log.durablePosition)
+        let sink = ByteSink()
+        while try reader.read(into: sink, bytesLimit: .max, where: { LogRig.partition(of: $0) == 2 }) {}
+        reader.close()
+        var found: Set<Int> = []
+        var offset = 0
+        while offset < sink.count, let record = StoredRecord(in: sink.bytes, at: &offset) {
+            found.insert(LogRig.number(of: record))
+        }
+        #expect(found == node.memory[2])
+    }
+
+    @Test func `D09: a checkpoint with a sector that cannot be read is damaged, and salvaged around it`() throws {
+        let node = try retiredNode()
+        let path = "/data/checkpoints-0/partition-002.checkpoint"
+        let content = try #require(node.rig.disk.content(path))
+        for offset in stride(from: 0, to: content.count, by: 512) {
+            let disk = node.rig.disk.copy(seed: 1)
+            disk.wearOut(path, bytes: offset..<offset + 1)
+            let directory = try DataDirectory.open(path: "/data", disk: disk, entropy: SeededEntropy(seed: 1))
+            let error = #expect(throws: StorageError.self) {
+                try CheckpointStore.load(from: directory) { _, _ in }
+            }
+            #expect(error?.code == .damagedCheckpoint)
+            directory.close()
+            let report = try Salvage.run(path: "/data", disk: disk, entropy: SeededEntropy(seed: 2))
+            #expect(Set(report.damagedCheckpoints.map(\.partition)) == [2])
+            let copy = LogRig(seed: 2, segmentBytes: 2048, disk: disk)
+            let kept = Set(try copy.start())
+            #expect(kept.isSubset(of: node.held))
+            // Slices of three records, of which a sector touches three at most; the header is none of them.
+            #expect(node.held.count - kept.count <= (offset == 0 ? 0 : 9), "byte \(offset)")
+        }
     }
 
     @Test func `D10: the checkpoint of another partition is refused`() throws {

@@ -72,6 +72,21 @@ import TopGunSimulation
         #expect(error?.message.contains("version 9") == true)
     }
 
+    @Test func `a format from before the first release is refused as such, not taken for damage`() throws {
+        let disk = SimulatedDisk(seed: 1)
+        let directory = try open(disk)
+        let header = FileHeader(
+            kind: .identity, formatVersion: 1, oldestReader: 1, incarnation: 1, restoreEpoch: 0, clockBound: 0,
+            clusterID: directory.identity.clusterID, nodeID: directory.identity.nodeID)
+        directory.close()
+        var bytes = header.encoded()
+        bytes[511] ^= 1  // Its checksum was another.
+        try disk.replace("/var/topgun/identity", in: "/var/topgun", with: bytes)
+        let error = #expect(throws: StorageError.self) { try self.open(disk) }
+        #expect(error?.code == .olderFormat)
+        #expect(error?.message.contains("in format 1") == true)
+    }
+
     @Test func `a damaged or missing identity is refused when there is data`() throws {
         let disk = SimulatedDisk(seed: 1)
         let directory = try open(disk)

@@ -107,6 +107,52 @@ import TopGunSimulation
         #expect(error.message.contains("topgund salvage --data-dir /data"))
     }
 
+    @Test(arguments: [true, false])
+    func `D06: the newest segment is not taken for one that was never used because its beginning is gone`(
+        isBlank: Bool
+    ) throws {
+        let rig = LogRig(seed: 7, segmentBytes: 8192)
+        try rig.start()
+        for group in 1...40 { rig.append(2, loop: group % 2) }
+        #expect(rig.run(untilDurable: 40))
+        rig.close()
+        let path = "/data/log-0/segment-0000000000000002.log"
+        let content = try #require(rig.disk.content(path))
+        #expect(content[1024..<2048].contains { $0 != 0 }, "groups stand behind what is going to be damaged")
+        for offset in 0..<1024 { rig.disk.flip(path, at: offset, mask: isBlank ? content[offset] : 0xa5) }
+        guard case .failure(let error) = recover(rig.disk) else {
+            Issue.record("the damage was not noticed")
+            return
+        }
+        #expect(error.code == .damagedLog)
+        #expect(error.message.contains("segment-0000000000000002.log"))
+    }
+
+    @Test func `D06 B16: a sector that cannot be read is damage, never a tail, and the error says what to do`() throws {
+        let rig = LogRig(seed: 9, segmentBytes: 4096)
+        try rig.start()
+        for group in 1...25 {
+            rig.append(2)
+            #expect(rig.run(untilDurable: group))
+        }
+        rig.kill()
+        var refused = 0
+        for path in rig.disk.paths where path.contains("/segment-") {
+            for sector in 0..<(try #require(rig.disk.content(path)).count / 512) {
+                let disk = rig.disk.copy(seed: 1)
+                disk.wearOut(path, bytes: sector * 512..<sector * 512 + 1)
+                switch recover(disk) {
+                case .success(let numbers): #expect(numbers == rig.allNumbers, "sector \(sector) of \(path)")
+                case .failure(let error):
+                    refused += 1
+                    #expect(error.code == .damagedLog, "sector \(sector) of \(path): \(error)")
+                    #expect(error.message.contains("topgund salvage --data-dir /data"))
+                }
+            }
+        }
+        #expect(refused > 10)
+    }
+
     @Test func `D10: a segment of another node is refused`() throws {
         let rig = try closedLog()
         let other = LogRig(seed: 8, segmentBytes: 2048)

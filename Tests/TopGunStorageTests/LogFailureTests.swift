@@ -204,6 +204,52 @@ import TopGunSimulation
         #expect(try rig.start() == numbers)
     }
 
+    @Test(arguments: [DiskError.Code.noSpace, .tooManyFiles, .other(122)])
+    func `D02: a sync that fails is a failure of the disk, whatever it gives as the reason`(reason: DiskError.Code)
+        throws
+    {
+        // In the path of a group, at a new segment's header, and in the recovery of the start after it.
+        for syncs in 0..<8 {
+            let rig = LogRig(seed: UInt64(syncs), segmentBytes: 2048)
+            try rig.start()
+            rig.scheduler.run(forMillis: 10)
+            rig.disk.faults.syncFailure = reason
+            while rig.log?.state == .open {
+                rig.disk.faults.syncsUntilFailure = rig.disk.faults.syncsUntilFailure ?? syncs
+                rig.append(2)
+                rig.scheduler.run(forMillis: 1)
+            }
+            guard rig.log?.state == .failed else { continue }
+            #expect(rig.failures.all.map(\.code) == [.disk])
+            rig.kill()
+            // One is for the identity, the next for what the recovery writes once more.
+            rig.disk.faults.syncsUntilFailure = 1
+            let error = #expect(throws: StorageError.self) { try rig.start() }
+            #expect(error?.code == .disk)
+        }
+    }
+
+    @Test func `D02: a segment's header that only the cache has is brought to the disk by the next start`() throws {
+        for seed in UInt64(0)..<40 {
+            let rig = LogRig(seed: seed, segmentBytes: 2048)
+            try rig.start()
+            for _ in 1...3 { rig.append(2) }
+            #expect(rig.run(untilDurable: 3))
+            rig.kill()
+            // The start's identity, its recovery, its zeros; then the header of its segment.
+            for syncs in 0..<8 {
+                let copy = LogRig(seed: seed, segmentBytes: 2048, disk: rig.disk.copy(seed: seed))
+                copy.disk.faults.syncsUntilFailure = syncs
+                _ = try? copy.start()
+                copy.kill()
+                copy.disk.faults.syncsUntilFailure = nil
+                #expect(try copy.start() == rig.allNumbers)
+                copy.cutPower()
+                #expect(try copy.start() == rig.allNumbers, "seed \(seed), sync \(syncs)")
+            }
+        }
+    }
+
     @Test(arguments: 0..<20)
     func `D03: a failed write ends it like a failed sync`(writes: Int) throws {
         let rig = LogRig(seed: UInt64(writes), segmentBytes: 2048)

@@ -134,6 +134,65 @@ import TopGunSimulation
         }
     }
 
+    @Test func `D09 B16: a sector that cannot be read costs what is in it, and not the salvage`() throws {
+        let rig = try closedLog(seed: 1)
+        var lossy = 0
+        for path in rig.disk.paths where path.contains("/segment-") {
+            for sector in 0..<(try #require(rig.disk.content(path)).count / 512) {
+                let disk = rig.disk.copy(seed: 1)
+                disk.wearOut(path, bytes: sector * 512..<sector * 512 + 1)
+                let report = try salvage(disk)
+                let copy = LogRig(seed: 2, segmentBytes: 2048, disk: disk)
+                let kept = Set(try copy.start())
+                #expect(kept.count == report.keptRecords)
+                let missing = rig.places.all.filter { !kept.isSuperset(of: $0.numbers) }
+                #expect(missing.count <= 4, "sector \(sector) of \(path)")
+                for place in missing {
+                    lossy += 1
+                    let isReported = report.losses.contains {
+                        $0.from < place.range.upperBound && place.range.lowerBound < $0.to
+                    }
+                    #expect(isReported, "sector \(sector) of \(path): \(place) is missing and not reported")
+                }
+            }
+        }
+        #expect(lossy > 20)
+    }
+
+    @Test func `B16: a disk that gives back too little is a failure of the disk, not a loss that is accepted`() throws {
+        let rig = LogRig(seed: 1, segmentBytes: 4 << 20)
+        try rig.start()
+        rig.append(1, valueBytes: 3 << 20)
+        #expect(rig.run(untilDurable: 1))
+        rig.close()
+        let path = "/data/log-0/segment-0000000000000001.log"
+        rig.disk.wearOut(path, bytes: 1024..<1024 + 512 * (Limits.unreadableSectorsMax + 1))
+        let error = #expect(throws: StorageError.self) { try self.salvage(rig.disk) }
+        #expect(error?.code == .disk)
+        #expect(rig.disk.content("/data/log-1/segment-0000000000000001.log") != nil)
+        let directory = try DataDirectory.open(path: "/data", disk: rig.disk, entropy: SeededEntropy(seed: 1))
+        #expect(directory.identity.restoreEpoch == 0)
+    }
+
+    @Test func `what is no data directory is not salvaged, nor made one`() throws {
+        let disk = SimulatedDisk(seed: 1)
+        try disk.createDirectory("/empty")
+        for path in ["/typo", "/empty"] {
+            let error = #expect(throws: StorageError.self) {
+                try Salvage.run(path: path, disk: disk, entropy: SeededEntropy(seed: 2))
+            }
+            #expect(error?.code == .missing)
+            #expect(error?.message.contains("--data-dir") == true)
+        }
+        #expect(disk.paths.isEmpty)
+        #expect(try !disk.exists("/typo"))
+        // Data without an identity is another matter.
+        let rig = try closedLog(seed: 1)
+        try rig.disk.remove("/data/identity")
+        let error = #expect(throws: StorageError.self) { try self.salvage(rig.disk) }
+        #expect(error?.code == .damagedIdentity)
+    }
+
     @Test func `a full disk stops a salvage and leaves everything as it was`() throws {
         let rig = try closedLog(seed: 1)
         rig.disk.flip("/data/log-0/segment-0000000000000002.log", at: 900, mask: 1)

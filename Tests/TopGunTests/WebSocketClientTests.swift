@@ -79,6 +79,63 @@ import TopGunEnvironment
         #expect(await pair.events.next()?.message == [7, 8, 9])
     }
 
+    // MARK: Several addresses
+
+    /// A client for which the host of every address has the ones given, in that order.
+    private func network(ipv6: [String] = [], ipv4: [String]) -> WebSocketClientNetwork {
+        WebSocketClientNetwork(
+            entropy: SystemEntropy(), resolver: KnownAddresses(loop: loop.eventLoop, ipv6: ipv6, ipv4: ipv4))
+    }
+
+    /// Connects by name and sees to it that messages go both ways, and that the connection stays.
+    private func expectConnection(to server: ScriptedServer, _ network: WebSocketClientNetwork) async throws {
+        let receiver = RecordingReceiver()
+        network.connect(to: "ws://grid.example:\(server.port)/ws", on: loop, receiver: receiver)
+        var events = receiver.events.makeAsyncIterator()
+        let first = await events.next()
+        guard case .connected(let client) = first else {
+            Issue.record("no connection: \(String(describing: first?.closed))")
+            return
+        }
+        var connections = server.connections.makeAsyncIterator()
+        let peer = try #require(await connections.next())
+        var frames = peer.frames.makeAsyncIterator()
+        for number in UInt8(0)..<3 {
+            loop.execute {
+                client.send(ByteBuffer(bytes: [number]))
+                client.flush()
+            }
+            #expect(await frames.next() == .init(opcode: 2, payload: [number]))
+            peer.send([number])
+            #expect(await events.next()?.message == [number])
+        }
+        peer.close()
+        #expect(await events.next()?.closed == "the server closed the connection")
+        #expect(await events.next() == nil)
+    }
+
+    @Test(arguments: [(["::1"], ["127.0.0.1"]), ([], ["127.0.0.2", "127.0.0.1"])])
+    func `a host whose first address refuses is reached by its second`(_ ipv6: [String], _ ipv4: [String]) async throws
+    {
+        try await expectConnection(to: ScriptedServer.start(), network(ipv6: ipv6, ipv4: ipv4))
+    }
+
+    @Test func `a host whose first address does not answer is reached by its second, which stays`() async throws {
+        let server = try await ScriptedServer.start()
+        let silent = try SilentPort(address: 0x7f00_0002, port: server.port, isFull: true)
+        try await expectConnection(to: server, network(ipv4: ["127.0.0.2", "127.0.0.1"]))
+        withExtendedLifetime(silent) {}
+    }
+
+    @Test func `what the second address answers is told, and when none answers, what each did`() async throws {
+        let server = try await ScriptedServer.start(refusing: .forbidden)
+        let network = network(ipv4: ["127.0.0.2", "127.0.0.1"])
+        let refusal = await outcome(of: "ws://grid.example:\(server.port)/ws", network)
+        #expect(refusal?.closed == "the server answered HTTP 403 Forbidden")
+        let nobody = await outcome(of: "ws://grid.example:1/ws", network)
+        #expect(nobody?.closed == "Connection refused; Connection refused")
+    }
+
     // MARK: Messages
 
     @Test(arguments: [0, 1, 125, 126, 65535, 65536, 3_000_000])
@@ -237,6 +294,21 @@ import TopGunEnvironment
                 return
             }
         }
+    }
+}
+
+/// Knows the addresses of every host.
+private struct KnownAddresses: Resolver, Sendable {
+    let loop: any EventLoop
+    let ipv6: [String]
+    let ipv4: [String]
+
+    func initiateAQuery(host: String, port: Int) -> EventLoopFuture<[SocketAddress]> { addresses(ipv4, port) }
+    func initiateAAAAQuery(host: String, port: Int) -> EventLoopFuture<[SocketAddress]> { addresses(ipv6, port) }
+    func cancelQueries() {}
+
+    private func addresses(_ texts: [String], _ port: Int) -> EventLoopFuture<[SocketAddress]> {
+        loop.makeCompletedFuture { try texts.map { try SocketAddress(ipAddress: $0, port: port) } }
     }
 }
 

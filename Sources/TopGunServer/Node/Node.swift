@@ -19,7 +19,7 @@ package final class Node: ServingNode {
 
     private let context: NodeContext
     private let directory: DataDirectory
-    private let log: WriteAheadLog
+    let log: WriteAheadLog
     private let groups: [PartitionGroup]
     private let gateways: [Gateway]
     private let supervisor: PartitionSupervisor
@@ -185,6 +185,10 @@ extension Node {
             return "\(subject) out of service: memory broke \(Limits.repairsMax + 1) times within "
                 + "\(Limits.repairWindowMillis / 60_000) minutes; suspect this machine's memory, and restart topgund"
         }
+        let busyMillis = log.busyMillis(at: context.environment.clock)
+        if busyMillis >= Limits.slowDiskMillis {
+            return "the disk is slow: what was written \(busyMillis / 1_000) s ago is not on it yet"
+        }
         guard let first = closed.first else { return state.detail }
         return closed.count == 1
             ? "partition \(first) is being rebuilt"
@@ -194,9 +198,7 @@ extension Node {
     package func pulse() async {
         for group in groups { _ = await group.size }
         guard let loop = context.environment.spawner.loops.first else { return }
-        await withCheckedContinuation { continuation in
-            log.ping(from: loop) { continuation.resume() }
-        }
+        await LogPulse.wait(for: log, clock: context.environment.clock, on: loop)
     }
 
     package func stop() async throws(ServerError) {
@@ -214,7 +216,7 @@ extension Node {
 
 /// What a node says about itself.
 final class NodeCondition: Sendable {
-    private let current = Mutex<(state: NodeHealth.State, detail: String)>((.ready, "serving"))
+    private let current = Mutex<(state: NodeHealth.State, detail: String)>((.ready, NodeHealth.serving))
 
     var state: (state: NodeHealth.State, detail: String) { current.withLock { $0 } }
 
@@ -233,7 +235,8 @@ extension ServerError {
         let code: Code =
             switch error.code {
             case .inUse: .locked
-            case .foreign, .newerFormat, .damagedIdentity: .foreignData
+            case .missing: .configuration
+            case .foreign, .newerFormat, .olderFormat, .damagedIdentity: .foreignData
             case .damagedLog, .damagedCheckpoint: .damagedData
             case .noSpace, .tooManyFiles: .shortage
             case .disk: .disk

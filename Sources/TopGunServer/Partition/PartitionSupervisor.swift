@@ -74,6 +74,8 @@ actor PartitionSupervisor {
 
     /// Writes checkpoints of what keeps the oldest segments of the log, and lets those go.
     func checkpoint() async {
+        // What is covered may be from an earlier life, and a segment without records needs no checkpoint at all.
+        log.retire(store.coverage)
         guard let holding = log.partitionsHoldingBack(store.coverage) else { return }
         for number in holding.members where number < PartitionID.count && !isStopping {
             if let failure = await partitions[number].checkpoint(into: store, of: log, on: reading) {

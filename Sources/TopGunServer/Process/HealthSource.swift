@@ -18,7 +18,7 @@ package struct NodeHealth: Sendable {
     }
 
     package var state: State
-    /// One sentence for people: what it is doing, or why it failed.
+    /// One sentence for people: what it is doing, or why it failed; ``serving`` if there is nothing to say.
     package var detail: String
     /// Operations taken and not yet answered.
     package var operationsInFlight: Int
@@ -28,6 +28,8 @@ package struct NodeHealth: Sendable {
     package var lostPartitions: [Int]
     /// Numbers of the moment for `/metrics`: records, bytes, log positions.
     package var gauges: [Gauge]
+
+    package static let serving = "serving"
 
     package init(
         state: State, detail: String, operationsInFlight: Int = 0, closedPartitions: [Int] = [],
@@ -64,8 +66,8 @@ package protocol ServingNode: HealthSource {
     /// One per event loop, in the order of the spawner's loops.
     var owners: [any ClientConnectionOwner] { get }
 
-    /// Returns once every event loop and the log's thread have run a job that was given to them after the call: what
-    /// feeds the watchdog.
+    /// Returns once every event loop and the log's thread have run a job that was given to them after the call, or the
+    /// latter is known to wait for a slow disk: what feeds the watchdog.
     func pulse() async
 
     /// Tears a partition down and rebuilds it from the disk while the others go on; `false` if that is under way already,

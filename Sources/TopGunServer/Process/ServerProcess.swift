@@ -162,12 +162,14 @@ private struct NodeService: Service {
     }
 
     /// Tells the service manager how it goes. The watchdog hears of it only after every loop and the log's thread have
-    /// answered: a process in which one of them is stuck is restarted.
+    /// answered, or a slow disk explains why the latter has not: a process in which one of them is stuck is restarted.
     private func tendManager(_ node: any ServingNode, _ status: String) async {
         let watchdog = manager.watchdogMillis
         let interval = watchdog.map { max(1, min($0 / 3, Limits.statusMillis)) } ?? Limits.statusMillis
         for await _ in context.environment.spawner.loops[0].ticks(everyMillis: interval) {
-            let line = "\(status), \(report.connections) clients"
+            let detail = await node.health().detail
+            let note = detail == NodeHealth.serving ? "" : "; \(detail)"
+            let line = "\(status), \(report.connections) clients\(note)"
             guard watchdog != nil else {
                 manager.status(line)
                 continue

@@ -11,6 +11,8 @@ extension SimulatedDisk {
         var dirty: Set<Int> = []
         /// What stood on the platter before what stands there, by sector; kept only for ``Faults/keepsStale``.
         var stale: [Int: [UInt8]] = [:]
+        /// Sectors that cannot be read.
+        var unreadable: Set<Int> = []
         var isLocked = false
         /// Where what was written since the last sync begins, and what was synced last.
         private var unsyncedStart = Int.max
@@ -35,6 +37,19 @@ extension SimulatedDisk {
             cached = other.cached
             platter = other.platter
             dirty = other.dirty
+            unreadable = other.unreadable
+        }
+
+        func isReadable(_ range: Range<Int>) -> Bool {
+            range.isEmpty
+                || unreadable.isDisjoint(with: range.lowerBound / sectorBytes...(range.upperBound - 1) / sectorBytes)
+        }
+
+        /// A sector that is written as a whole can be read again: the device has put another in its place.
+        func overwrite(_ range: Range<Int>) {
+            let first = (range.lowerBound + sectorBytes - 1) / sectorBytes
+            let end = range.upperBound / sectorBytes
+            if first < end { unreadable.subtract(first..<end) }
         }
 
         /// A file as the machine below sees it.
@@ -215,6 +230,7 @@ extension SimulatedDisk.State {
                 .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<count]))
         }
         inode.touch(offset..<offset + count)
+        inode.overwrite(offset..<offset + count)
         return count
     }
 
@@ -273,7 +289,11 @@ extension SimulatedDisk.State {
 
     /// Brings dirty sectors to the platter, or not, or in part; then calls them clean.
     mutating func loseDirtySectors(of inode: SimulatedDisk.Inode, revertCache: Bool) {
-        guard !inode.dirty.isEmpty || inode.cached.count != inode.platter.count else { return }
+        guard !inode.dirty.isEmpty || inode.cached.count != inode.platter.count else {
+            // Clean does not mean equal: after a failed sync the cache only says so.
+            if revertCache { inode.cached = inode.platter }
+            return
+        }
         var platter = inode.platter
         // The size travels on its own: sectors of a size that was kept read as zeros if they were lost.
         let size = generator.chance(1, in: 2) ? inode.cached.count : platter.count

@@ -59,6 +59,7 @@ package final class SimulatedDisk: Disk {
         package var callsUntilHalt: Int?
         /// Syncs of files until one fails.
         package var syncsUntilFailure: Int?
+        package var syncFailure = DiskError.Code.inputOutput
         /// Writes until one fails.
         package var writesUntilFailure: Int?
         package var writeFailure = DiskError.Code.inputOutput
@@ -132,6 +133,14 @@ package final class SimulatedDisk: Disk {
             guard case .file(let inode)? = state.names[path], offset < inode.cached.count else { return }
             inode.cached[offset] ^= mask
             if offset < inode.platter.count { inode.platter[offset] ^= mask }
+        }
+    }
+
+    /// Lets the disk give back none of the sectors that a range of bytes touches, until each is written as a whole.
+    package func wearOut(_ path: String, bytes: Range<Int>) {
+        state.withLock { state in
+            guard case .file(let inode)? = state.names[path], !bytes.isEmpty else { return }
+            inode.unreadable.formUnion(bytes.lowerBound / Self.sectorBytes...(bytes.upperBound - 1) / Self.sectorBytes)
         }
     }
 

@@ -34,6 +34,10 @@ final class SimulatedFile: DiskFile, @unchecked Sendable {
             _ = try begin("read", &state)
             let count = min(max(inode.cached.count - Int(offset), 0), buffer.count)
             guard count > 0 else { return 0 }
+            guard inode.isReadable(Int(offset)..<Int(offset) + count) else {
+                state.witness.onFault?(.inputOutput)
+                throw DiskError(.inputOutput, operation: "read", path: path)
+            }
             inode.cached.withUnsafeBytes { cached in
                 let part = UnsafeRawBufferPointer(rebasing: cached[Int(offset)..<Int(offset) + count])
                 buffer.copyMemory(from: part)
@@ -93,9 +97,10 @@ final class SimulatedFile: DiskFile, @unchecked Sendable {
             if let left = state.faults.syncsUntilFailure {
                 state.faults.syncsUntilFailure = left > 0 ? left - 1 : nil
                 if left <= 0 {
-                    state.witness.onFault?(.inputOutput)
+                    let failure = state.faults.syncFailure
+                    state.witness.onFault?(failure)
                     state.loseDirtySectors(of: inode, revertCache: false)
-                    throw DiskError(.inputOutput, operation: "fdatasync", path: path)
+                    throw DiskError(failure, operation: "fdatasync", path: path)
                 }
             }
             if halts {
