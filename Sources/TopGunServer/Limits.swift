@@ -59,7 +59,7 @@ enum Limits {
     /// Empty gate buffers kept for use again.
     static let gateSpareBatchesMax = 8
 
-    /// Records that one round of expiry turns into tombstones; the next round follows in a later turn of the loop.
+    /// Records that one round of expiry looks at; the next round follows in a later turn of the loop.
     static let expiryBatchMax = 1_000
     /// Records whose Merkle leaves are built in one turn of a loop, when a map is synced for the first time.
     static let leavesBuiltPerTurn = 20_000

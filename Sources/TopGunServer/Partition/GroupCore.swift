@@ -187,7 +187,8 @@ extension GroupCore {
             publish()
             scheduleTick()
         }
-        return expired == Limits.expiryBatchMax
+        // Not how many were turned: one that was only put off was looked at, too, and more may be due behind it.
+        return state.nextExpiryMillis.map { $0 <= wall } ?? false
     }
 }
 

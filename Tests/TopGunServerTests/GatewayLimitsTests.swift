@@ -1,0 +1,75 @@
+import Testing
+import TopGunEnvironment
+import TopGunModel
+import TopGunPartition
+import TopGunSimulation
+import TopGunWire
+
+@testable import TopGunServer
+
+/// Clients that have, ask or invent more than anybody needs: what it costs, and that they are served all the same.
+@Suite struct GatewayLimitsTests {
+    private func server(loops: Int = 1) -> SimulatedServer {
+        let server = SimulatedServer(loops: loops)
+        server.start()
+        return server
+    }
+
+    private func acknowledgements(_ messages: [ServerMessage]) -> [Acknowledgement] {
+        messages.compactMap { if case .acknowledgement(let message) = $0 { message } else { nil } }
+    }
+
+    private func answers(_ messages: [ServerMessage]) -> [QueryResponse] {
+        messages.compactMap { if case .queryResponse(let answer) = $0 { answer } else { nil } }
+    }
+
+    private func write(_ operations: [ClientOperation], to server: SimulatedServer) {
+        let writer = server.connect(hello: .hello([.results]))
+        for start in stride(from: 0, to: operations.count, by: 500) {
+            let frame = Array(operations[start..<min(start + 500, operations.count)])
+            writer.send(.operations(OperationBatch(operations: frame)))
+        }
+        server.settle()
+        writer.cut()
+        server.settle()
+    }
+
+    private func query(_ id: String, limit: Int64? = nil) -> ClientMessage {
+        .querySubscribe(
+            QuerySubscription(queryID: ByteString(id), mapName: "todos", query: QueryRequest(limit: limit)))
+    }
+
+    // MARK: Lifetimes
+
+    @Test(arguments: [1, 2])
+    func `whatever is over is gone with the next round, however much was only put off`(_ loops: Int) {
+        let server = server(loops: loops)
+        let reader = server.connect(hello: .hello([.results]))
+        reader.send(query("q"))
+        server.settle()
+        let start = server.clock.wallMillis()
+        func put(_ number: Int, at millis: Int64, ttlMillis: Int64) -> ClientOperation {
+            ClientOperation(
+                id: UInt64(number + 1), mapName: "todos", key: ByteString("k\(number)"),
+                change: .put(
+                    LWWRecord(
+                        value: Payload([0x01]), timestamp: Timestamp(millis: millis, counter: 0, node: "n"),
+                        ttlMillis: ttlMillis)))
+        }
+        let count = 3 * Limits.expiryBatchMax
+        write((0..<count).map { put($0, at: start, ttlMillis: 5_000) }, to: server)
+        write(
+            stride(from: 0, to: count, by: 10).map { put($0, at: start + 1, ttlMillis: 3_600_000) }, to: server)
+        server.run(millis: start + 4_000 - server.clock.wallMillis())
+        func left() -> Int {
+            reader.received().count { message in
+                if case .queryUpdate(let update) = message { return update.change == .leave }
+                return false
+            }
+        }
+        #expect(left() == 0)
+        let grace: Int64 = 1_000
+        server.run(millis: 1_000 + grace + Limits.supervisorTickMillis + 200)
+        #expect(left() == count - count / 10)
+    }
+}
