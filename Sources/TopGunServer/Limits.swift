@@ -29,7 +29,8 @@ enum Limits {
     /// Room for the operations of one read that a loop keeps; more is given back to the system.
     static let operationsKeptMax = 65_536
 
-    /// Gaps in the operation ids of one connection; a client with more is sent away with 1013 and comes back clean.
+    /// Gaps in the operation ids of one connection that are kept apart; what lies between more of them counts as undecided
+    /// as well, so that `lastId` covers less.
     static let undecidedRangesMax = 1_024
 
     /// What a refused client is told to wait before it tries again.

@@ -39,6 +39,33 @@ import TopGunWire
             QuerySubscription(queryID: ByteString(id), mapName: "todos", query: QueryRequest(limit: limit)))
     }
 
+    // MARK: Operations
+
+    @Test(arguments: [1, 3])
+    func `every write is acknowledged, however many of its client's are not decided`(_ loops: Int) {
+        let server = server(loops: loops)
+        let writer = server.connect()
+        _ = writer.received()
+        let count = 2 * UInt64(Limits.undecidedRangesMax) + 100
+        let operations = (1...count).map { id -> ClientOperation in
+            // OR-Map operations stay with the client until it meets a server that has them.
+            id % 2 == 0
+                ? Make.put(id, "k\(id)", 1)
+                : ClientOperation(id: id, mapName: "tags", key: "k", change: .orRemove(tag: ByteString("t\(id)")))
+        }
+        writer.send(.operations(OperationBatch(operations: operations)))
+        server.settle()
+        writer.send(Make.batch(Make.put(count + 1, "late", 1)))
+        server.settle()
+        #expect(writer.connection.closeCode == nil)
+        var done: Set<UInt64> = []
+        for message in acknowledgements(writer.received()) {
+            #expect(message.lastID == 0, "operation 1 is not decided")
+            for result in message.results ?? [] where result.isSuccess { done.insert(result.id) }
+        }
+        #expect(done == Set((1...count).filter { $0 % 2 == 0 } + [count + 1]))
+    }
+
     // MARK: Lifetimes
 
     @Test(arguments: [1, 2])
