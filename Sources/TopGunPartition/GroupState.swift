@@ -54,6 +54,7 @@ package final class GroupState {
     let scratch = ByteSink(capacity: 512)
     var expiry = ExpiryQueue()
     var subscriptions = Subscriptions()
+    var awaited = AwaitedMaps()
 
     /// - Parameters:
     ///   - partitions: the partitions hosted here; all are open from the start.

@@ -99,4 +99,71 @@ import TopGunWire
         server.run(millis: 1_000 + grace + Limits.supervisorTickMillis + 200)
         #expect(left() == count - count / 10)
     }
+
+    // MARK: Names
+
+    @Test(arguments: [1, 3])
+    func `maps that are only asked for take no number, and their first write is told`(_ loops: Int) {
+        let server = server(loops: loops)
+        let writer = server.connect(hello: .hello([.results]))
+        let readers = (0..<loops).map { server.connect(to: $0, hello: .hello([.results])) }
+        server.run(millis: 1_000)
+        let before = maps(of: server)
+        for reader in readers {
+            _ = reader.received()
+            for number in 0..<50 {
+                reader.send(.syncStart(SyncStart(mapName: ByteString("map-\(number)"), lastSyncTimestamp: 0)))
+                reader.send(
+                    .querySubscribe(
+                        QuerySubscription(
+                            queryID: ByteString("q\(number)"), mapName: ByteString("map-\(number)"),
+                            query: QueryRequest())))
+            }
+        }
+        server.settle()
+        #expect(maps(of: server) == before)
+        for reader in readers { #expect(answers(reader.received()).count == 50) }
+        // On every loop, so that each has the map by its first key.
+        let keys = (0..<200).map { "k\($0)" }
+        writer.send(
+            .operations(
+                OperationBatch(operations: keys.enumerated().map { Make.put(UInt64($0 + 1), $1, 1, map: "map-7") })))
+        server.settle()
+        #expect(maps(of: server) == before.map { $0 + 1 })
+        for reader in readers {
+            var (events, rows): (Set<ByteString>, Set<ByteString>) = ([], [])
+            for message in reader.received() {
+                switch message {
+                case .event(let event): events.insert(event.key)
+                case .queryUpdate(let update) where update.queryID == "q7": rows.insert(update.key)
+                default: break
+                }
+            }
+            #expect(events == Set(keys.map { ByteString($0) }))
+            #expect(rows == events)
+        }
+        // Those who go take their interest with them, in what came and in what did not.
+        for reader in readers { reader.cut() }
+        server.settle()
+        writer.send(
+            Make.batch(Make.put(300, "k0", 2, map: "map-7", millis: 2_000_000), Make.put(301, "k0", 2, map: "map-8")))
+        server.settle()
+        #expect(acknowledgements(writer.received()).flatMap { $0.results ?? [] }.filter(\.isSuccess).count == 202)
+    }
+
+    /// How many maps each loop knows.
+    private func maps(of server: SimulatedServer) -> [Int] {
+        guard let owners = server.node?.owners else { return [] }
+        let counts = owners.map { owner -> Shared<Int> in
+            let count = Shared(-1)
+            guard let door = (owner as? Gateway)?.door else { return count }
+            door.loop.execute {
+                let maps = door.value.group.state.mapCount
+                count.with { $0 = maps }
+            }
+            return count
+        }
+        server.settle()
+        return counts.map { $0.with { $0 } }
+    }
 }

@@ -274,8 +274,7 @@ final class QueryScan {
 extension GroupCore {
     func subscribe(_ number: SubscriptionNumber, _ scan: QueryScan) -> Refusal? {
         do {
-            let map = try state.map(scan.map, in: scan.nameSpace)
-            try state.subscribe(number.rawValue, to: map, filter: scan.filter)
+            try state.subscribe(number.rawValue, to: scan.map, in: scan.nameSpace, filter: scan.filter)
             return nil
         } catch {
             return error.code == .full ? .nodeFull : .badRequest
