@@ -78,6 +78,9 @@ enum Limits {
     /// Maps one connection may be interested in, and queries it may have open; more are refused.
     static let mapsPerSessionMax = 10_000
     static let queriesPerSessionMax = 1_000
+    /// Queries of one connection that are asked at a time; the others wait for their turn, and all while more is queued than
+    /// ``answerQueueBytesMax``.
+    static let queriesAskedMax = 4
     /// Rows of a query without a limit; `hasMore` says that there are more.
     static let queryRowsMax = 10_000
     /// Rows that a scan keeps beyond what it needs before it sorts and cuts.

@@ -100,6 +100,81 @@ import TopGunWire
         #expect(left() == count - count / 10)
     }
 
+    // MARK: Queries
+
+    @Test(arguments: [1, 3])
+    func `C13 a window is not answered anew for a client that does not read`(_ loops: Int) throws {
+        let server = server(loops: loops)
+        write((0..<100).map { Make.blob(UInt64($0 + 1), "k\($0)", bytes: 8_000, millis: 1_000) }, to: server)
+        let slow = server.connect(hello: .hello([.flow]))
+        slow.send(query("q", limit: 100))
+        server.settle()
+        #expect(answers(slow.received()).map(\.results.count) == [100])
+        slow.connection.isStuck = true
+        let writer = server.connect(hello: .hello([.results]))
+        for round in 0..<100 as Range<UInt64> {
+            writer.send(Make.batch(Make.blob(round + 1, "k7", bytes: 8_000 + Int(round), millis: 2_000 + Int64(round))))
+            server.run(millis: Limits.windowRefreshMillis)
+        }
+        #expect(slow.connection.closeCode == nil)
+        #expect(slow.connection.peakBytes <= Limits.answerQueueBytesMax + 1_024 * 1_024)
+        // Once it reads again it is shown what there is now.
+        slow.drain()
+        server.run(millis: 1_000)
+        let last = try #require(answers(slow.received()).last)
+        guard case .put(let newest) = Make.blob(1, "k7", bytes: 8_099, millis: 1).change else {
+            Issue.record("not a put")
+            return
+        }
+        #expect(last.results.count == 100)
+        #expect(last.results.first { $0.key == "k7" }?.value == newest.value)
+        // And is kept up to date.
+        writer.send(Make.batch(Make.remove(200, "k7", millis: 9_000)))
+        server.run(millis: 1_000)
+        #expect(answers(slow.received()).last?.results.count == 99)
+    }
+
+    @Test(arguments: [1, 3])
+    func `M20 a thousand queries in one read are answered as fast as their client reads, each once`(_ loops: Int) {
+        let server = server(loops: loops)
+        write((0..<100).map { Make.blob(UInt64($0 + 1), "k\($0)", bytes: 1_000, millis: 1_000) }, to: server)
+        let slow = server.connect(hello: .hello([.flow]))
+        _ = slow.received()
+        slow.connection.isStuck = true
+        let count = Limits.queriesPerSessionMax
+        let messages = (0..<count).map { number in
+            let sink = ByteSink()
+            query("q\(number)").encode(into: sink)
+            return Array(sink.bytes)
+        }
+        slow.send(frames: messages)
+        server.run(millis: 1_000)
+        #expect(!slow.isReading)
+        #expect(
+            slow.connection.peakBytes <= Limits.answerQueueBytesMax + Limits.queriesAskedMax * 256 * 1_024,
+            "\(slow.connection.peakBytes)")
+        // Those that wait may end and begin anew.
+        slow.drain()
+        slow.send(.queryUnsubscribe(queryID: "q999"), .queryUnsubscribe(queryID: "q998"), query("q998"))
+        server.run(millis: 1_000)
+        #expect(slow.isReading)
+        var seen: [ByteString: Int] = [:]
+        for answer in answers(slow.received()) {
+            #expect(answer.error == nil && answer.results.count == 100)
+            seen[answer.queryID, default: 0] += 1
+        }
+        #expect(seen.count == count - 1 && seen.values.allSatisfy { $0 == 1 } && seen["q999"] == nil)
+        // All of them are live, but for the one that ended.
+        let writer = server.connect(hello: .hello([.results]))
+        writer.send(Make.batch(Make.blob(1, "k7", bytes: 10, millis: 2_000)))
+        server.run(millis: 1_000)
+        let updated = slow.received().compactMap { message in
+            if case .queryUpdate(let update) = message { return update.queryID }
+            return nil
+        }
+        #expect(updated.count == count - 1 && Set(updated).count == count - 1 && !updated.contains("q999"))
+    }
+
     // MARK: Names
 
     @Test(arguments: [1, 3])

@@ -114,6 +114,7 @@ extension GatewayCore {
         shell.lostMaps.removeAll()
         for queryID in shell.lostQueries.sorted() { askAnew(shell, queryID) }
         shell.lostQueries.removeAll()
+        takeTurns(shell)
     }
 
     /// Sends an event or update as it is, or with the connection's next number where the client counts them.

@@ -41,6 +41,12 @@ extension GatewayCore {
     }
 
     private func ask(_ shell: SessionShell, _ queryID: ByteString, _ nameSpace: ByteString, subscribing: Bool) {
+        guard takeTurn(shell, queryID, isFirst: subscribing) else { return }
+        askNow(shell, queryID, nameSpace, subscribing: subscribing)
+    }
+
+    /// Asks a query whose turn it is.
+    func askNow(_ shell: SessionShell, _ queryID: ByteString, _ nameSpace: ByteString, subscribing: Bool) {
         guard let query = shell.queries[queryID] else { return }
         let id = shell.id
         let number = query.number
@@ -51,6 +57,7 @@ extension GatewayCore {
             if subscribing, let refusal = group.subscribe(number, scan) { return reply(.failed(refusal)) }
             group.run(scan, reply)
         } then: { [self] (parts: [QueryPart]) in
+            defer { if let shell = self.shell(id) { endTurn(shell) } }
             guard let shell = self.shell(id), shell.queries[queryID]?.number == number else { return }
             answerQuery(shell, queryID, parts, rowsMax: rowsMax)
             flush()
@@ -121,6 +128,7 @@ extension GatewayCore {
 
     func endQuery(_ shell: SessionShell, _ queryID: ByteString) {
         guard let query = shell.queries.removeValue(forKey: queryID) else { return }
+        if query.isWaiting { shell.queryTurns.forget(queryID) }
         subscriptions[query.number.rawValue] = nil
         for target in crew.indices {
             // Behind the subscription, should that still wait for a partition.
@@ -145,7 +153,7 @@ extension GatewayCore {
 extension GatewayCore {
     func deliverUpdate(_ number: SubscriptionNumber, bytes: UnsafeRawBufferPointer) {
         guard let (shell, queryID) = subscriptions[number.rawValue], !shell.isClosing,
-            let query = shell.queries[queryID], query.number == number
+            let query = shell.queries[queryID], query.number == number, !query.isWaiting
         else { return }
         if query.isAnswered {
             update(shell, queryID, change: bytes)

@@ -15,6 +15,8 @@ struct LiveQuery {
     var isCut = false
     /// Whether its first answer was sent; updates that come before are held.
     var isAnswered = false
+    /// Whether it is to be asked and waits for its turn; what changes before is in the answer that it then gets.
+    var isWaiting = false
     var held: [[UInt8]] = []
     var heldBytes = 0
     /// Whether a new answer is due, because a window changed.

@@ -44,6 +44,7 @@ final class SessionShell {
     var rootsDue: Set<ByteString> = []
 
     var queries: [ByteString: LiveQuery] = [:]
+    var queryTurns = QueryTurns()
     var streams: [LeafStream] = []
 
     /// The number of the last event or query update.
