@@ -81,6 +81,10 @@ enum Limits {
     /// Queries of one connection that are asked at a time; the others wait for their turn, and all while more is queued than
     /// ``answerQueueBytesMax``.
     static let queriesAskedMax = 4
+    /// Walks of one connection that are not answered yet: above the first it is not read until half of them are, above the
+    /// second, which only a frame full of them reaches, they are refused as `BUSY`.
+    static let walksPause = 512
+    static let walksMax = 4_096
     /// Rows of a query without a limit; `hasMore` says that there are more.
     static let queryRowsMax = 10_000
     /// Rows that a scan keeps beyond what it needs before it sorts and cuts.

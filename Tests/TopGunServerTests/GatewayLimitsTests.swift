@@ -175,6 +175,62 @@ import TopGunWire
         #expect(updated.count == count - 1 && Set(updated).count == count - 1 && !updated.contains("q999"))
     }
 
+    // MARK: Walks
+
+    @Test(arguments: [1, 2])
+    func `a client that asks for records faster than it is sent them is not read meanwhile`(_ loops: Int) throws {
+        let server = server(loops: loops)
+        write((0..<500).map { Make.put(UInt64($0 + 1), "k\($0)", 1) }, to: server)
+        let client = server.connect(hello: .hello([.results]))
+        _ = client.received()
+        func frames(_ range: Range<Int>, of map: ByteString) -> [[UInt8]] {
+            range.map { number in
+                let sink = ByteSink()
+                let path = MerklePath(leaf: number % ModelLimits.merkleLeafCount)
+                ClientMessage.merkleRequest(MapPath(mapName: map, path: path)).encode(into: sink)
+                return Array(sink.bytes)
+            }
+        }
+        func count(_ messages: [ServerMessage]) -> (leaves: Int, refused: Int) {
+            messages.reduce(into: (0, 0)) { counts, message in
+                switch message {
+                case .syncLeaf: counts.0 += 1
+                case .error(let error) where error.code == 429: counts.1 += 1
+                default: break
+                }
+            }
+        }
+        // In reads of a size that there is, nothing is refused; they end when too much is under way.
+        var (asked, pauses) = (0, 0)
+        while asked < 3 * Limits.walksPause {
+            if client.isReading {
+                client.send(frames: frames(asked..<asked + 200, of: "todos"))
+                // The next read comes after this one.
+                let isRead = Shared(false)
+                try #require(server.node?.owners[0] as? Gateway).door.loop.execute { isRead.with { $0 = true } }
+                while !isRead.with({ $0 }) { server.scheduler.runOne() }
+                asked += 200
+            } else {
+                pauses += 1
+                try #require(pauses < 1_000_000)
+                server.scheduler.runOne()
+            }
+        }
+        server.settle()
+        #expect(client.isReading && pauses > 0)
+        let fair = count(client.received())
+        #expect(fair.refused == 0)
+        #expect(fair.leaves >= asked)
+
+        // Where one read brings more than that, the rest is refused.
+        client.send(frames: frames(0..<Limits.walksMax + 500, of: "none"))
+        server.settle()
+        let flood = count(client.received())
+        #expect(flood.refused == 500)
+        #expect(flood.leaves >= Limits.walksMax)
+        #expect(client.isReading && client.connection.closeCode == nil)
+    }
+
     // MARK: Names
 
     @Test(arguments: [1, 3])

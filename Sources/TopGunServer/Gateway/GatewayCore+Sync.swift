@@ -32,13 +32,14 @@ extension GatewayCore {
     /// Sends what changed since, then the root; the root alone if that is not known any more: a client whose own then
     /// differs walks the tree, so a change that is not told is not missed either.
     private func sendChanges(_ shell: SessionShell, of name: ByteString, since: SyncCursor) {
-        guard let nameSpace = shell.identity?.nameSpace else { return }
+        guard let nameSpace = shell.identity?.nameSpace, beginWalk(shell, name, request: "SYNC_INIT") else { return }
         let id = shell.id
         gather { group, reply in
             group.withLeaves(of: name, in: nameSpace) { _ in
                 reply(group.changes(of: name, in: nameSpace, since: since.marks[group.index]))
             }
         } then: { [self] (parts: [GroupCore.Changes]) in
+            defer { endWalk(id) }
             guard let shell = self.shell(id) else { return }
             guard !parts.contains(.unknown), parts.contains(.some) else { return sendRoot(shell, of: name) }
             metrics.counts.deltasSent += 1
@@ -88,9 +89,9 @@ extension GatewayCore {
     }
 
     func walk(_ shell: SessionShell, map name: ByteString, path: MerklePath) {
-        guard mayRead(shell, name, request: "MERKLE_REQ_BUCKET"), let nameSpace = shell.identity?.nameSpace else {
-            return
-        }
+        guard mayRead(shell, name, request: "MERKLE_REQ_BUCKET"), let nameSpace = shell.identity?.nameSpace,
+            beginWalk(shell, name, request: "MERKLE_REQ_BUCKET")
+        else { return }
         let id = shell.id
         let key = path.isLeaf ? nil : contentKey(of: shell)
         gather { group, reply in
@@ -103,6 +104,7 @@ extension GatewayCore {
                         }))
             }
         } then: { [self] (parts: [SubtreePart]) in
+            defer { endWalk(id) }
             guard let shell = self.shell(id) else { return }
             metrics.counts.merkleAnswers += 1
             let sums = pay(shell, for: parts.map(\.content))
@@ -187,6 +189,7 @@ struct LeafStream {
 extension GatewayCore {
     /// Sends more of the first stream that waits, if the connection takes it.
     func advanceStreams(_ shell: SessionShell) {
+        paceWalks(shell)
         guard let stream = shell.streams.first, !stream.isAsking, !shell.isClosing else { return }
         guard shell.connection.queuedBytes <= Limits.answerQueueBytesMax else { return congest(shell) }
         shell.streams[0].isAsking = true

@@ -45,6 +45,8 @@ final class SessionShell {
 
     var queries: [ByteString: LiveQuery] = [:]
     var queryTurns = QueryTurns()
+    /// Walks that the groups are being asked about, and the records of others that wait to be sent.
+    var walksOut = 0
     var streams: [LeafStream] = []
 
     /// The number of the last event or query update.
@@ -72,6 +74,7 @@ final class SessionShell {
         static let rate = Pauses(rawValue: 1)
         static let congestion = Pauses(rawValue: 2)
         static let backlog = Pauses(rawValue: 4)
+        static let walks = Pauses(rawValue: 8)
     }
 
     init(
