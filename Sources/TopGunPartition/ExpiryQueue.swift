@@ -17,7 +17,16 @@ struct ExpiryQueue {
         }
     }
 
+    /// One of several entries that say the same.
+    private struct Repeated: Hashable {
+        var due: Int64
+        var partition: Int
+        var hash: UInt64
+    }
+
     private var heap = Heap<Entry>()
+    /// Entries whose time came while their partition was not open, by partition.
+    private var held: [Int: [Entry]] = [:]
     private var nextSequence: UInt64 = 0
     /// How many records have an entry that counts.
     var scheduled = 0
@@ -34,7 +43,31 @@ struct ExpiryQueue {
 
     var needsSweep: Bool { heap.count > 2 * scheduled + 1_024 }
 
+    /// Drops the entries that do not count, and all but one of those that say the same: a record that is removed and
+    /// written again with the same end has one for each time.
     mutating func sweep(keeping counts: (Entry) -> Bool) {
-        heap = Heap(heap.unordered.filter(counts))
+        var kept: Set<Repeated> = []
+        heap = Heap(
+            heap.unordered.filter { entry in
+                counts(entry)
+                    && kept.insert(Repeated(due: entry.due, partition: entry.partition, hash: entry.hash)).inserted
+            })
+    }
+
+    // MARK: Partitions that are not open
+
+    mutating func hold(_ entry: Entry) {
+        held[entry.partition, default: []].append(entry)
+    }
+
+    /// The partition is open: its entries take their place again.
+    mutating func release(partition: Int) {
+        guard let entries = held.removeValue(forKey: partition) else { return }
+        for entry in entries { heap.insert(entry) }
+    }
+
+    /// The partition's records are gone, and with them what its entries were for.
+    mutating func forget(partition: Int) {
+        held[partition] = nil
     }
 }

@@ -15,8 +15,8 @@ extension GroupState {
         outcomes.removeAll(keepingCapacity: true)
         guard let base = operations.baseAddress, operations.count > 0 else { return }
         outcomes.append(contentsOf: repeatElement(.merged, count: operations.count))
-        let frame = Frame(author: author, rules: rules, wallMillis: wallMillis)
         nameSpace.bytes.withUnsafeBytes { nameSpace in
+            let frame = Frame(author: author, nameSpace: nameSpace, rules: rules, wallMillis: wallMillis)
             outcomes.withUnsafeMutableBufferPointer { outcomes in
                 var start = 0
                 while start < operations.count {
@@ -34,6 +34,7 @@ extension GroupState {
     /// What the operations of one call share.
     struct Frame {
         var author: UInt64
+        var nameSpace: UnsafeRawBufferPointer
         var rules: IngressRules
         var wallMillis: Int64
     }
@@ -67,28 +68,37 @@ extension GroupState {
                 nodes.isName(operation.pointee.node, at: passes.lastNode)
                     || findNode(operation.pointee.node, or: prepared)
             else { continue }
-            prepared.pointee.mixed = 0
-            prepared.pointee.map = passes.lastMap
-            prepared.pointee.node = passes.lastNode
-            prepared.pointee.partition = Int32(truncatingIfNeeded: partition)
-            prepared.pointee.hash = hasher.hash(operation.pointee.key, salt: passes.lastMap)
-            #if MUTANTS
-            if Mutant.serverRestamps.isOn {
-                prepared.pointee.verdict = .ahead
-                continue
-            }
-            if Mutant.futureAccepted.isOn {
-                prepared.pointee.verdict = .merge
-                continue
-            }
-            #endif
-            if operation.pointee.millis > latest {
-                prepared.pointee.verdict = .ahead
-            } else if mayRepeatRestamped, wasRestamped(passes.lastNode) {
-                prepared.pointee.verdict = .maybeRestamped
-            } else {
-                prepared.pointee.verdict = .merge
-            }
+            judge(operation, prepared, in: partition, latest: latest, mayRepeatRestamped: mayRepeatRestamped)
+        }
+    }
+
+    /// What is known of an operation once its map and its writer, the last ones met, have their numbers.
+    @inline(__always)
+    private func judge(
+        _ operation: UnsafePointer<OperationView>, _ prepared: UnsafeMutablePointer<Passes.Prepared>,
+        in partition: Int, latest: Int64, mayRepeatRestamped: Bool
+    ) {
+        prepared.pointee.mixed = 0
+        prepared.pointee.map = passes.lastMap
+        prepared.pointee.node = passes.lastNode
+        prepared.pointee.partition = Int32(truncatingIfNeeded: partition)
+        prepared.pointee.hash = hasher.hash(operation.pointee.key, salt: passes.lastMap)
+        #if MUTANTS
+        if Mutant.serverRestamps.isOn {
+            prepared.pointee.verdict = .ahead
+            return
+        }
+        if Mutant.futureAccepted.isOn {
+            prepared.pointee.verdict = .merge
+            return
+        }
+        #endif
+        if operation.pointee.millis > latest {
+            prepared.pointee.verdict = .ahead
+        } else if mayRepeatRestamped, wasRestamped(passes.lastNode) {
+            prepared.pointee.verdict = .maybeRestamped
+        } else {
+            prepared.pointee.verdict = .merge
         }
     }
 
@@ -123,26 +133,22 @@ extension GroupState {
         _ name: UnsafeRawBufferPointer, in nameSpace: UnsafeRawBufferPointer,
         or prepared: UnsafeMutablePointer<Passes.Prepared>
     ) -> Bool {
-        switch maps.intern(name, in: nameSpace, limit: limits.mapsMax) {
-        case .success(let map):
-            passes.lastMap = map
-            return true
-        case .failure(let error):
-            refuse(prepared, error.code == .full ? .nodeFull : .tooLarge)
+        guard let map = maps.find(name, in: nameSpace) else {
+            prepared.pointee.verdict = .newName
             return false
         }
+        passes.lastMap = map
+        return true
     }
 
     @inline(never)
     private func findNode(_ name: UnsafeRawBufferPointer, or prepared: UnsafeMutablePointer<Passes.Prepared>) -> Bool {
-        switch intern(node: name, limit: limits.nodesMax) {
-        case .success(let node):
-            passes.lastNode = node
-            return true
-        case .failure(let error):
-            refuse(prepared, error.code == .full ? .nodeFull : .badRequest)
+        guard let node = nodes.find(name) else {
+            prepared.pointee.verdict = .newName
             return false
         }
+        passes.lastNode = node
+        return true
     }
 
     /// The number of a node id, a new one if it has none.
@@ -207,6 +213,8 @@ extension GroupState {
                 outcomes[index] = mergeUnlessRestamped(operations + index, prepared, frame, &latest)
             case .refuse:
                 outcomes[index] = .refused(prepared.pointee.refusal)
+            case .newName:
+                outcomes[index] = mergeUnderNewName(operations + index, prepared, frame, &latest)
             }
         }
         observe(&latest, wallMillis: frame.wallMillis)
@@ -293,6 +301,48 @@ extension GroupState {
         if Mutant.tieBreakMissing.isOn { return .older }
         #endif
         return VersionOrder.compare(bytes: nodes[incoming.node], to: nodes[stored.node])
+    }
+}
+
+// MARK: - Names without a number
+
+extension GroupState {
+    /// Merges an operation whose map or writer had no number when its pass began. Numbers are for ever, and so are given
+    /// to those that leave a record only: what is refused or superseded takes back the ones that it brought.
+    @inline(never)
+    private func mergeUnderNewName(
+        _ operation: UnsafePointer<OperationView>, _ prepared: UnsafeMutablePointer<Passes.Prepared>, _ frame: Frame,
+        _ latest: inout Latest
+    ) -> Outcome {
+        let (knownMaps, knownNodes) = (maps.count, nodes.count)
+        let outcome = mergeWithNumbers(operation, prepared, frame, &latest)
+        switch outcome {
+        case .merged, .restamped: break
+        case .repeated, .superseded, .refused:
+            if nodes.count > knownNodes { nodes.removeLast() }
+            if maps.count > knownMaps { removeLastMap() }
+        }
+        return outcome
+    }
+
+    private func mergeWithNumbers(
+        _ operation: UnsafePointer<OperationView>, _ prepared: UnsafeMutablePointer<Passes.Prepared>, _ frame: Frame,
+        _ latest: inout Latest
+    ) -> Outcome {
+        switch intern(map: operation.pointee.map, in: frame.nameSpace, limit: limits.mapsMax) {
+        case .success(let map): passes.lastMap = map
+        case .failure(let error): return .refused(error.code == .full ? .nodeFull : .tooLarge)
+        }
+        switch intern(node: operation.pointee.node, limit: limits.nodesMax) {
+        case .success(let node): passes.lastNode = node
+        case .failure(let error): return .refused(error.code == .full ? .nodeFull : .badRequest)
+        }
+        judge(
+            operation, prepared, in: PartitionID(hash: operation.pointee.keyHash).index,
+            latest: frame.wallMillis &+ ModelLimits.clientAheadMillisMax, mayRepeatRestamped: restamps.count > 0)
+        return prepared.pointee.verdict == .merge
+            ? merge(operation, prepared, frame, &latest)
+            : mergeUnlessRestamped(operation, prepared, frame, &latest)
     }
 }
 

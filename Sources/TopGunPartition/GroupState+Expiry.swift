@@ -4,8 +4,10 @@ import TopGunModel
 
 extension GroupState {
     /// Turns records whose lifetime and grace are over into tombstones, oldest first, and looks at no more than `limit`;
-    /// the effects are the ordinary ones, their author is 0. Returns how many it turned. Also forgets replaced stamps
-    /// beyond the horizon.
+    /// the effects are the ordinary ones, their author is 0. Returns how many it turned; whether there are more,
+    /// ``nextExpiryMillis`` says. Also forgets replaced stamps beyond the horizon.
+    ///
+    /// Records of a partition that is not open wait until it is: what is loaded next may be a later write of theirs.
     @discardableResult
     package func expire(wallMillis: Int64, limit: Int) -> Int {
         restamps.expire(olderThan: wallMillis &- limits.clientHorizonMillis)
@@ -14,6 +16,10 @@ extension GroupState {
             let entry = expiry.popFirst()
         {
             looked += 1
+            guard partitions.states[entry.partition].isOpen else {
+                expiry.hold(entry)
+                continue
+            }
             guard let block = scheduledBlock(entry) else { continue }
             let end = block.millis + block.ttlMillis
             guard end == entry.due else {

@@ -1,7 +1,7 @@
-import TopGunModel
+package import TopGunModel
 package import TopGunQuery
 
-// Who is told of changes.
+// Who is told of changes. A map that nobody has written to is waited for under its name.
 
 extension GroupState {
     /// Asks for `changes` of a map; counted, so as many `unwatch` end it.
@@ -14,19 +14,80 @@ extension GroupState {
         cell(of: map).pointee.watchers -= 1
     }
 
+    /// Asks for `changes` of a map that need not be there yet.
+    package func watch(_ name: ByteString, in nameSpace: ByteString) throws(PartitionError) {
+        if let map = existingMap(name, in: nameSpace) { return watch(map) }
+        guard maps.takes(name, in: nameSpace) else { throw PartitionError(code: .tooLarge) }
+        awaited.watch(MapName(name: name, nameSpace: nameSpace))
+    }
+
+    package func unwatch(_ name: ByteString, in nameSpace: ByteString) {
+        if let map = existingMap(name, in: nameSpace) { return unwatch(map) }
+        awaited.unwatch(MapName(name: name, nameSpace: nameSpace))
+    }
+
     /// Starts a subscription under a number of the caller's choice; one with the same number is replaced. Its first
     /// result is the caller's to take with `scan`, in the same turn of the loop.
     package func subscribe(_ subscription: UInt64, to map: MapID, filter: QueryFilter) throws(PartitionError) {
-        unsubscribe(subscription)
-        guard subscriptions.count < limits.subscriptionsMax else { throw PartitionError(code: .full) }
+        try makeRoom(for: subscription)
         subscriptions.add(subscription, filter: filter, to: map.rawValue)
         cell(of: map).pointee.subscriptions += 1
     }
 
+    /// The same for a map that need not be there yet.
+    package func subscribe(
+        _ subscription: UInt64, to name: ByteString, in nameSpace: ByteString, filter: QueryFilter
+    ) throws(PartitionError) {
+        if let map = existingMap(name, in: nameSpace) { return try subscribe(subscription, to: map, filter: filter) }
+        guard maps.takes(name, in: nameSpace) else { throw PartitionError(code: .tooLarge) }
+        try makeRoom(for: subscription)
+        awaited.add(
+            Subscriptions.Entry(id: subscription, filter: filter), to: MapName(name: name, nameSpace: nameSpace))
+    }
+
+    private func makeRoom(for subscription: UInt64) throws(PartitionError) {
+        unsubscribe(subscription)
+        guard subscriptions.count + awaited.subscriptionCount < limits.subscriptionsMax else {
+            throw PartitionError(code: .full)
+        }
+    }
+
     /// Ends a subscription; one that does not exist is no error.
     package func unsubscribe(_ subscription: UInt64) {
+        if awaited.remove(subscription) { return }
         guard let map = subscriptions.remove(subscription) else { return }
         cell(of: MapID(map)).pointee.subscriptions -= 1
+    }
+}
+
+// MARK: - Maps that come
+
+extension GroupState {
+    /// The number of a map, a new one if it has none and there are fewer than `limit`: from then on it is told to those
+    /// who waited for it.
+    func intern(
+        map name: UnsafeRawBufferPointer, in nameSpace: UnsafeRawBufferPointer, limit: Int
+    ) -> Result<UInt32, PartitionError> {
+        let known = maps.count
+        let interned = maps.intern(name, in: nameSpace, limit: limit)
+        guard case .success(let map) = interned, maps.count > known, !awaited.isEmpty,
+            let interest = awaited.take(MapName(copying: name, in: nameSpace))
+        else { return interned }
+        let cell = maps.cells + Int(map)
+        cell.pointee.watchers = interest.watchers
+        cell.pointee.subscriptions = Int32(interest.subscriptions.count)
+        for entry in interest.subscriptions { subscriptions.add(entry.id, filter: entry.filter, to: map) }
+        return interned
+    }
+
+    /// Takes back the map that got its number last, before it has a record.
+    func removeLastMap() {
+        let map = UInt32(maps.count - 1)
+        let (cell, name) = (maps.cells + Int(map), MapName(copying: maps.name(map), in: maps.nameSpace(map)))
+        let entries = subscriptions.entries(of: map)
+        for entry in entries { _ = subscriptions.remove(entry.id) }
+        awaited.giveBack(AwaitedMaps.Interest(watchers: cell.pointee.watchers, subscriptions: entries), for: name)
+        maps.removeLast()
     }
 }
 

@@ -77,7 +77,7 @@ extension GroupState {
 
     private func loadedMap(_ record: StoredRecord) throws(PartitionError) -> UInt32 {
         if maps.isMap(passes.lastMap, named: record.map, in: record.nameSpace) { return passes.lastMap }
-        let map = try maps.intern(record.map, in: record.nameSpace, limit: Int(Int32.max)).get()
+        let map = try intern(map: record.map, in: record.nameSpace, limit: Int(Int32.max)).get()
         passes.lastMap = map
         return map
     }

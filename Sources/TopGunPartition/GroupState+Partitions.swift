@@ -29,6 +29,7 @@ extension GroupState {
         state.pointee.bytes = 0
         state.pointee.liveRecords = 0
         state.pointee.isOpen = false
+        expiry.forget(partition: partition.index)
         restamps.forget(partition: partition.index)
         countAnew()
     }
@@ -69,6 +70,7 @@ extension GroupState {
     package func open(_ partition: PartitionID) {
         precondition(partitions.states[partition.index].isHosted, "the partition belongs to another group")
         partitions.states[partition.index].isOpen = true
+        expiry.release(partition: partition.index)
     }
 }
 

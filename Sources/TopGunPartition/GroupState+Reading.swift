@@ -11,11 +11,11 @@ extension GroupState {
     /// The id of a map, given out now if it has none.
     package func map(_ name: ByteString, in nameSpace: ByteString) throws(PartitionError) -> MapID {
         try name.bytes.withUnsafeBytes { name in
-            nameSpace.bytes.withUnsafeBytes { maps.intern(name, in: $0, limit: limits.mapsMax) }
+            nameSpace.bytes.withUnsafeBytes { intern(map: name, in: $0, limit: limits.mapsMax) }
         }.map { MapID($0) }.get()
     }
 
-    /// The id of a map if it has one: a map that nobody wrote to or asked for has none.
+    /// The id of a map if it has one: a map that nobody wrote to has none.
     package func existingMap(_ name: ByteString, in nameSpace: ByteString) -> MapID? {
         name.bytes.withUnsafeBytes { name in
             nameSpace.bytes.withUnsafeBytes { maps.find(name, in: $0) }
@@ -35,6 +35,9 @@ extension GroupState {
 
     /// How many maps there are; their ids are `0 ..< mapCount`.
     package var mapCount: Int { maps.count }
+
+    /// How many writers have a number.
+    package var nodeCount: Int { nodes.count }
 
     /// The record of a key, tombstones and expired ones included.
     package func record(in map: MapID, key: UnsafeRawBufferPointer, keyHash: UInt32) -> RecordView? {

@@ -56,6 +56,7 @@ package final class GroupState {
     /// The first partition that showed to be broken since somebody asked.
     var brokenPartition: (PartitionID, Breakage)?
     var subscriptions = Subscriptions()
+    var awaited = AwaitedMaps()
 
     /// - Parameters:
     ///   - partitions: the partitions hosted here; all are open from the start.

@@ -82,6 +82,16 @@ final class MapTable {
         return .success(names.add(full))
     }
 
+    /// Takes back the map that was added last, which has no record, no reader and no leaves.
+    func removeLast() {
+        names.removeLast()
+    }
+
+    /// Whether there can be a map of that name.
+    func takes(_ name: ByteString, in nameSpace: ByteString) -> Bool {
+        name.count <= PartitionLimits.mapNameBytesMax && nameSpace.count <= PartitionLimits.nameSpaceBytesMax
+    }
+
     /// Name space and name as one name; `nil` if either is too long.
     private func full(_ name: UnsafeRawBufferPointer, _ nameSpace: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
         guard name.count <= PartitionLimits.mapNameBytesMax, nameSpace.count <= PartitionLimits.nameSpaceBytesMax else {

@@ -1,4 +1,5 @@
-/// Names that were met once and are numbers from then on: 0, 1, 2 … in order of coming, never taken back.
+/// Names that were met once and are numbers from then on: 0, 1, 2 … in order of coming, never taken back but for one that
+/// came to nothing at once (``removeLast()``).
 ///
 /// The bytes of a name stay where they are for the life of the table, so views of them are good as long as it lives.
 final class NameTable {
@@ -58,6 +59,16 @@ final class NameTable {
         count += 1
         place(UInt32(count - 1))
         return UInt32(count - 1)
+    }
+
+    /// Takes back the name that was added last. Nothing else was placed behind it, so its slot is free for the next.
+    func removeLast() {
+        let number = UInt32(count - 1)
+        var slot = Int(truncatingIfNeeded: hasher.hash(self[number], salt: 0)) & slotMask
+        while slots[slot] != number + 1 { slot = (slot &+ 1) & slotMask }
+        slots[slot] = 0
+        entries[count - 1].deallocate()
+        count -= 1
     }
 
     private func place(_ number: UInt32) {

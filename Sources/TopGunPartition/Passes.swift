@@ -26,6 +26,12 @@ struct Passes {
         /// The writer once had stamps replaced: this may be a repeat of such an operation.
         case maybeRestamped
         case refuse
+        /// Its map or its writer has no number yet: all else turns out when it is its turn.
+        case newName
+
+        /// Whether it is known where its record is.
+        @inline(__always)
+        var isPlaced: Bool { rawValue < Verdict.refuse.rawValue }
     }
 
     let prepared: UnsafeMutablePointer<Prepared>
@@ -53,11 +59,11 @@ struct Passes {
         _ operations: UnsafePointer<OperationView>, count: Int, states: UnsafeMutablePointer<PartitionState>
     ) {
         var touched: UInt64 = 0
-        for index in 0..<count where prepared[index].verdict != .refuse {
+        for index in 0..<count where prepared[index].verdict.isPlaced {
             touched ^= states[Int(prepared[index].partition)].table.touchSlot(prepared[index].hash)
         }
         for index in 0..<count {
-            guard prepared[index].verdict != .refuse else {
+            guard prepared[index].verdict.isPlaced else {
                 blocks[index] = nil
                 continue
             }

@@ -29,7 +29,8 @@ enum Limits {
     /// Room for the operations of one read that a loop keeps; more is given back to the system.
     static let operationsKeptMax = 65_536
 
-    /// Gaps in the operation ids of one connection; a client with more is sent away with 1013 and comes back clean.
+    /// Gaps in the operation ids of one connection that are kept apart; what lies between more of them counts as undecided
+    /// as well, so that `lastId` covers less.
     static let undecidedRangesMax = 1_024
 
     /// What a refused client is told to wait before it tries again.
@@ -66,7 +67,7 @@ enum Limits {
     static let logPulseMillis: Int64 = 1_000
     static let logBatchMillisMax: Int64 = 300_000
 
-    /// Records that one round of expiry turns into tombstones; the next round follows in a later turn of the loop.
+    /// Records that one round of expiry looks at; the next round follows in a later turn of the loop.
     static let expiryBatchMax = 1_000
     /// Records whose Merkle leaves are built in one turn of a loop, when a map is synced for the first time.
     static let leavesBuiltPerTurn = 20_000
@@ -84,6 +85,13 @@ enum Limits {
     /// Maps one connection may be interested in, and queries it may have open; more are refused.
     static let mapsPerSessionMax = 10_000
     static let queriesPerSessionMax = 1_000
+    /// Queries of one connection that are asked at a time; the others wait for their turn, and all while more is queued than
+    /// ``answerQueueBytesMax``.
+    static let queriesAskedMax = 4
+    /// Walks of one connection that are not answered yet: above the first it is not read until half of them are, above the
+    /// second, which only a frame full of them reaches, they are refused as `BUSY`.
+    static let walksPause = 512
+    static let walksMax = 4_096
     /// Rows of a query without a limit; `hasMore` says that there are more.
     static let queryRowsMax = 10_000
     /// How long a cursor of a query is good, and the longest sort key that one carries: behind a row with a longer one

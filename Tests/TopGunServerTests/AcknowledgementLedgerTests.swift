@@ -69,6 +69,52 @@ import Testing
         }
     }
 
+    @Test(arguments: ["descending", "ascending", "shuffled"])
+    func `ids with ever so many gaps take bounded memory, and nothing undecided is covered`(_ order: String) {
+        var generator = Generator(seed: 1)
+        var ids = (0..<20_000).map { UInt64(10 + 2 * $0) }
+        switch order {
+        case "descending": ids.reverse()
+        case "shuffled": ids.shuffle(using: &generator)
+        default: break
+        }
+        var ledger = AcknowledgementLedger()
+        ledger.decide(9)
+        for id in ids {
+            ledger.postpone(id)
+            ledger.decide(id + 1)
+            #expect(ledger.undecided.rangeCount <= Limits.undecidedRangesMax)
+        }
+        #expect(ledger.lastID == 9)
+        #expect(ids.allSatisfy { ledger.undecided.contains($0) })
+        // In whatever order they are decided in the end, no more is covered than what lies below the first that is not.
+        var rest = Set(ids)
+        for (number, id) in ids.shuffled(using: &generator).enumerated() {
+            ledger.decide(id)
+            rest.remove(id)
+            #expect(ledger.undecided.rangeCount <= Limits.undecidedRangesMax)
+            if number % 500 == 0, let first = rest.min() { #expect(ledger.lastID < first) }
+        }
+    }
+
+    @Test func `a limit of ranges stretches the next one, and keeps one that would be split`() {
+        var ranges = IDRanges()
+        for id in [10, 20, 30] as [UInt64] { ranges.insert(id, rangesMax: 3) }
+        ranges.insert(15, rangesMax: 3)
+        #expect(ranges.rangeCount == 3)
+        #expect((15...20).allSatisfy { ranges.contains($0) } && !ranges.contains(14))
+        ranges.insert(40, rangesMax: 3)
+        #expect((30...40).allSatisfy { ranges.contains($0) } && !ranges.contains(41) && !ranges.contains(29))
+        ranges.insert(5, rangesMax: 3)
+        #expect(ranges.first == 5 && ranges.contains(7) && !ranges.contains(11))
+        ranges.remove(17, rangesMax: 3)
+        #expect(ranges.contains(17) && ranges.rangeCount == 3)
+        ranges.remove(15, rangesMax: 3)
+        #expect(!ranges.contains(15))
+        ranges.insert(11, rangesMax: 3)
+        #expect(ranges.contains(11) && ranges.rangeCount == 3)
+    }
+
     @Test func `ranges join, split and are counted`() {
         var ranges = IDRanges()
         for id in [1, 3, 5, 2, 4] as [UInt64] { ranges.insert(id) }

@@ -1,6 +1,7 @@
 import Logging
 import NIOCore
 import NIOPosix
+import NIOSSL
 import Synchronization
 import TopGunEnvironment
 
@@ -87,6 +88,13 @@ actor EchoOwner: ClientConnectionOwner {
         return connections.values.map(\.queuedBytes).max() ?? 0
     }
 
+    /// Many messages in one turn of the loop, and what is queued by the end of it.
+    func sendAtOnce(count: Int, bytes: Int) -> Int {
+        var queued = 0
+        for _ in 0..<count { queued = send(bytes: bytes) }
+        return queued
+    }
+
     var queuedBytes: Int { connections.values.map(\.queuedBytes).max() ?? 0 }
 }
 
@@ -117,7 +125,7 @@ struct RunningListener {
 
     static func run<Result: Sendable>(
         _ configuration: ServerConfiguration = ServerConfiguration(), isOpen: Bool = true, greeting: [UInt8]? = nil,
-        admits: Bool = true,
+        admits: Bool = true, credentials: TLSCredentials? = nil,
         _ body: @escaping @Sendable (RunningListener) async throws -> Result
     ) async throws -> Result {
         var configuration = configuration
@@ -136,7 +144,7 @@ struct RunningListener {
         let (ports, portSink) = AsyncStream.makeStream(of: Int.self)
         let listener = Listener(
             configuration: configuration, spawner: spawner, clock: SystemClock(), door: door, report: report,
-            log: ServerLog(Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            log: ServerLog(Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }), credentials: credentials
         ) { port in portSink.yield(port) }
         let result = try await withThrowingTaskGroup(of: Result?.self) { group in
             group.addTask {
@@ -166,13 +174,17 @@ struct RunningListener {
     }
 
     static func connect<Result: Sendable>(
-        _ port: Int, _ body: @Sendable (inout RawClient) async throws -> Result
+        _ port: Int, tls: NIOSSLContext? = nil, _ body: @Sendable (inout RawClient) async throws -> Result
     ) async throws -> Result {
         let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .channelOption(.allowRemoteHalfClosure, value: true)
             .connect(host: "127.0.0.1", port: port) { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try NIOAsyncChannel<ByteBuffer, ByteBuffer>(
+                    if let tls {
+                        try channel.pipeline.syncOperations.addHandler(
+                            NIOSSLClientHandler(context: tls, serverHostname: nil))
+                    }
+                    return try NIOAsyncChannel<ByteBuffer, ByteBuffer>(
                         wrappingChannelSynchronously: channel,
                         configuration: .init(isOutboundHalfClosureEnabled: true))
                 }

@@ -68,6 +68,27 @@ import TopGunWire
         #expect(client.received() == [.acknowledgement(Acknowledgement(lastID: 1, level: .replicated))])
     }
 
+    private struct EndlessToken: TokenVerifier {
+        func verify(_ token: String) async -> Result<Principal, AuthFailure> {
+            .success(Principal(subject: "user-1", expiresAtMillis: .max))
+        }
+    }
+
+    @Test func `a token that never ends is as good as any`() {
+        let server = SimulatedServer()
+        server.configuration.authentication = .token(TokenRules(key: .text("unused")))
+        server.configuration.defaultAccess = .allow
+        server.tokens = EndlessToken()
+        server.start()
+        let client = server.connect(hello: .authenticate(Authentication(token: "header.payload.signature")))
+        server.run(millis: 3 * Limits.sessionSweepMillis)
+        _ = client.received()
+        client.send(Make.batch(Make.put(1, "x", 1)))
+        server.settle()
+        #expect(client.received() == [.acknowledgement(Acknowledgement(lastID: 1, level: .replicated))])
+        #expect(client.connection.closeCode == nil)
+    }
+
     @Test func `M02 a wrong token is told nothing and sent away, and a device is not answered`() {
         let server = guarded(.allow)
         let device = server.connect()

@@ -177,6 +177,26 @@ import TopGunWire
         #expect(results(writer.received()).map(\.isNotYet) == [true])
     }
 
+    @Test(arguments: [1, 3])
+    func `an operation may be given more time than there is`(_ loops: Int) {
+        let server = server(loops: loops)
+        let writer = server.connect(hello: .hello([.results]))
+        _ = writer.received()
+        server.setDiskHanging(true)
+        var endless = Make.put(1, "a", 1)
+        endless.timeoutMillis = .max
+        writer.send(Make.batch(endless, Make.put(2, "b", 2), Make.put(3, "c", 3)))
+        server.run(millis: Limits.concernTimeoutMillis + 1_000)
+        #expect(Set(results(writer.received()).map(\.id)) == [2, 3])
+        server.run(millis: 20_000)
+        #expect(results(writer.received()).isEmpty)
+        server.setDiskHanging(false)
+        server.settle()
+        let done = results(writer.received())
+        #expect(Set(done.map(\.id)) == [1, 2, 3])
+        #expect(done.allSatisfy { $0.isSuccess && $0.level == .replicated })
+    }
+
     @Test func `an official client is told nothing that it would take for a refusal`() {
         let server = server()
         let writer = server.connect()

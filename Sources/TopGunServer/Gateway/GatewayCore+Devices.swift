@@ -150,16 +150,18 @@ extension GatewayCore {
         // Acknowledged at MEMORY, maybe, and not on the disk of another loop's group yet.
         for token in splitFrames.keys.sorted() {
             guard let split = splitFrames[token], split.session == shell.id else { continue }
-            for case let id? in split.ids { undecided.insert(id) }
+            for case let id? in split.ids { undecided.insert(id, rangesMax: Limits.undecidedRangesMax) }
         }
         group.afterGate { [devices = terms.devices, undecided] in
             devices.leave(deviceID, highest: ledger.highest, undecided: undecided, decided: decided)
         }
     }
 
-    /// Keeps note of ids that earlier connections of the device left open.
+    /// Keeps note of ids that earlier connections of the device left open; of no more than fit, because whatever is not
+    /// noted only counts as open for longer.
     func noteDecided(_ shell: SessionShell, _ open: IDRanges) {
         for answer in answers where answer.way != .later {
+            guard shell.decidedBefore.rangeCount < Limits.undecidedRangesMax else { return }
             if let id = answer.id, open.contains(id) { shell.decidedBefore.insert(id) }
         }
     }

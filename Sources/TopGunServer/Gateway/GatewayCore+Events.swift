@@ -65,9 +65,9 @@ extension GatewayCore {
     func deliver(_ entry: GateEntry, bytes: UnsafeRawBufferPointer) {
         switch entry.kind {
         case .event:
-            guard let name = interests.name(of: entry.target) else { return }
-            for shell in interests.sessions(of: entry.target) where shell.id.number != entry.number {
-                broadcast(bytes, of: name, to: shell)
+            guard let interest = interests.entry(of: entry.target) else { return }
+            for shell in interest.sessions where shell.id.number != entry.number {
+                broadcast(bytes, of: interest.name, to: shell)
             }
         case .echo:
             guard let shell = shell(entry.session) else { return }
@@ -126,6 +126,7 @@ extension GatewayCore {
         shell.lostMaps.removeAll()
         for queryID in shell.lostQueries.sorted() { askAnew(shell, queryID) }
         shell.lostQueries.removeAll()
+        takeTurns(shell)
     }
 
     /// Sends an event or update as it is, or with the connection's next number where the client counts them.

@@ -24,9 +24,7 @@ extension GatewayCore {
         } else {
             mergeOnManyLoops(shell, identity)
         }
-        if shell.core.ledger.isOverdrawn {
-            close(shell, code: 1013, reason: "too many undecided operations")
-        } else if group.isCongested || areMailboxesFilling {
+        if group.isCongested || areMailboxesFilling {
             pauseWriter(shell)
         }
     }

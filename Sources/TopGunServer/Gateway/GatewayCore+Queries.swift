@@ -44,6 +44,12 @@ extension GatewayCore {
     }
 
     private func ask(_ shell: SessionShell, _ queryID: ByteString, _ nameSpace: ByteString, subscribing: Bool) {
+        guard takeTurn(shell, queryID, isFirst: subscribing) else { return }
+        askNow(shell, queryID, nameSpace, subscribing: subscribing)
+    }
+
+    /// Asks a query whose turn it is.
+    func askNow(_ shell: SessionShell, _ queryID: ByteString, _ nameSpace: ByteString, subscribing: Bool) {
         guard let query = shell.queries[queryID] else { return }
         let id = shell.id
         let number = query.number
@@ -55,6 +61,7 @@ extension GatewayCore {
             if subscribing, let refusal = group.subscribe(number, scan) { return reply(.success(.failed(refusal))) }
             group.run(scan, reply)
         } then: { [self] (answer: Result<[QueryPart], Refusal>) in
+            defer { if let shell = self.shell(id) { endTurn(shell) } }
             guard let shell = self.shell(id), shell.queries[queryID]?.number == number else { return }
             switch answer {
             case .success(let parts): answerQuery(shell, queryID, parts, rowsMax: rowsMax)
@@ -159,6 +166,7 @@ extension GatewayCore {
 
     func endQuery(_ shell: SessionShell, _ queryID: ByteString) {
         guard let query = shell.queries.removeValue(forKey: queryID) else { return }
+        if query.isWaiting { shell.queryTurns.forget(queryID) }
         endSubscription(query.number)
     }
 
@@ -187,7 +195,7 @@ extension GatewayCore {
 extension GatewayCore {
     func deliverUpdate(_ number: SubscriptionNumber, bytes: UnsafeRawBufferPointer) {
         guard let (shell, queryID) = subscriptions[number.rawValue], !shell.isClosing,
-            let query = shell.queries[queryID], query.number == number
+            let query = shell.queries[queryID], query.number == number, !query.isWaiting
         else { return }
         // What changes before it is asked again is in the rows that it then gets.
         guard !query.isPutOff else { return }
@@ -328,8 +336,7 @@ final class QueryScan {
 extension GroupCore {
     func subscribe(_ number: SubscriptionNumber, _ scan: QueryScan) -> Refusal? {
         do {
-            let map = try state.map(scan.map, in: scan.nameSpace)
-            try state.subscribe(number.rawValue, to: map, filter: scan.filter)
+            try state.subscribe(number.rawValue, to: scan.map, in: scan.nameSpace, filter: scan.filter)
             return nil
         } catch {
             return error.code == .full ? .nodeFull : .badRequest

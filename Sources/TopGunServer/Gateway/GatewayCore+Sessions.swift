@@ -65,9 +65,11 @@ extension GatewayCore {
 
     private func identity(of principal: Principal) -> ClientSession.Identity {
         let mayAll = terms.mayByDefault
+        // A token may say that it never ends.
+        let end = principal.expiresAtMillis.addingReportingOverflow(terms.tokenLeewayMillis)
         return ClientSession.Identity(
             userID: principal.subject, nameSpace: terms.anonymous.nameSpace, mayRead: mayAll, mayWrite: mayAll,
-            expiresAtMillis: principal.expiresAtMillis + terms.tokenLeewayMillis)
+            expiresAtMillis: end.overflow ? .max : end.partialValue)
     }
 }
 

@@ -32,7 +32,7 @@ extension GatewayCore {
     /// Sends what changed since, then the root; the root alone if that is not known any more: a client whose own then
     /// differs walks the tree, so a change that is not told is not missed either.
     private func sendChanges(_ shell: SessionShell, of name: ByteString, since: SyncCursor) {
-        guard let nameSpace = shell.identity?.nameSpace else { return }
+        guard let nameSpace = shell.identity?.nameSpace, beginWalk(shell, name, request: "SYNC_INIT") else { return }
         let id = shell.id
         gather { group, reply in
             group.withLeaves(of: name, in: nameSpace) { _ in
@@ -41,6 +41,7 @@ extension GatewayCore {
                 reply(.failure($0))
             }
         } then: { [self] (answer: Result<[GroupCore.Changes], Refusal>) in
+            defer { endWalk(id) }
             guard let shell = self.shell(id) else { return }
             guard let parts = parts(answer, for: shell, name, request: "SYNC_INIT") else { return }
             guard !parts.contains(.unknown), parts.contains(.some) else {
@@ -128,9 +129,9 @@ extension GatewayCore {
     }
 
     func walk(_ shell: SessionShell, map name: ByteString, path: MerklePath) {
-        guard mayRead(shell, name, request: "MERKLE_REQ_BUCKET"), let nameSpace = shell.identity?.nameSpace else {
-            return
-        }
+        guard mayRead(shell, name, request: "MERKLE_REQ_BUCKET"), let nameSpace = shell.identity?.nameSpace,
+            beginWalk(shell, name, request: "MERKLE_REQ_BUCKET")
+        else { return }
         let id = shell.id
         let key = path.isLeaf ? nil : contentKey(of: shell)
         gather { group, reply in
@@ -146,6 +147,7 @@ extension GatewayCore {
                 reply(.failure($0))
             }
         } then: { [self] (answer: Result<[SubtreePart], Refusal>) in
+            defer { endWalk(id) }
             guard let shell = self.shell(id),
                 let parts = parts(answer, for: shell, name, request: "MERKLE_REQ_BUCKET")
             else { return }
@@ -232,6 +234,7 @@ struct LeafStream {
 extension GatewayCore {
     /// Sends more of the first stream that waits, if the connection takes it.
     func advanceStreams(_ shell: SessionShell) {
+        paceWalks(shell)
         guard let stream = shell.streams.first, !stream.isAsking, !shell.isClosing else { return }
         guard shell.connection.queuedBytes <= Limits.answerQueueBytesMax else { return congest(shell) }
         shell.streams[0].isAsking = true

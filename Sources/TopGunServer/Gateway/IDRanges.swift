@@ -15,7 +15,9 @@ struct IDRanges {
         return index < ranges.count && ranges[index].lowerBound <= id
     }
 
-    mutating func insert(_ id: UInt64) {
+    /// Adds an id. Where that would take more than `rangesMax` ranges, the next one is stretched instead: the ids between
+    /// are counted in, too.
+    mutating func insert(_ id: UInt64, rangesMax: Int = .max) {
         let index = position(of: id)
         if index < ranges.count, ranges[index].lowerBound <= id { return }
         let joinsBefore = index > 0 && ranges[index - 1].upperBound &+ 1 == id
@@ -26,11 +28,19 @@ struct IDRanges {
             ranges.remove(at: index)
         case (true, false): ranges[index - 1] = ranges[index - 1].lowerBound...id
         case (false, true): ranges[index] = id...ranges[index].upperBound
-        case (false, false): ranges.insert(id...id, at: index)
+        case (false, false):
+            if ranges.count < rangesMax {
+                ranges.insert(id...id, at: index)
+            } else if index < ranges.count {
+                ranges[index] = id...ranges[index].upperBound
+            } else {
+                ranges[index - 1] = ranges[index - 1].lowerBound...id
+            }
         }
     }
 
-    mutating func remove(_ id: UInt64) {
+    /// Takes an id away; it stays where that would take more than `rangesMax` ranges.
+    mutating func remove(_ id: UInt64, rangesMax: Int = .max) {
         let index = position(of: id)
         guard index < ranges.count, ranges[index].lowerBound <= id else { return }
         let range = ranges[index]
@@ -39,6 +49,7 @@ struct IDRanges {
         case (true, false): ranges[index] = id + 1...range.upperBound
         case (false, true): ranges[index] = range.lowerBound...id - 1
         case (false, false):
+            guard ranges.count < rangesMax else { return }
             ranges[index] = range.lowerBound...id - 1
             ranges.insert(id + 1...range.upperBound, at: index + 1)
         }

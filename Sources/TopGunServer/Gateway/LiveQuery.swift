@@ -18,6 +18,8 @@ struct LiveQuery {
     /// Whether its client was told that there is no answer yet, and whether it is to be asked again in a while.
     var isRefused = false
     var isPutOff = false
+    /// Whether it is to be asked and waits for its turn; what changes before is in the answer that it then gets.
+    var isWaiting = false
     var held: [[UInt8]] = []
     var heldBytes = 0
     /// Whether a new answer is due, because a window changed.

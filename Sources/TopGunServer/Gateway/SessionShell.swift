@@ -50,6 +50,9 @@ final class SessionShell {
     var isOwedMap = false
 
     var queries: [ByteString: LiveQuery] = [:]
+    var queryTurns = QueryTurns()
+    /// Walks that the groups are being asked about, and the records of others that wait to be sent.
+    var walksOut = 0
     var streams: [LeafStream] = []
 
     /// The number of the last event or query update.
@@ -77,6 +80,7 @@ final class SessionShell {
         static let rate = Pauses(rawValue: 1)
         static let congestion = Pauses(rawValue: 2)
         static let backlog = Pauses(rawValue: 4)
+        static let walks = Pauses(rawValue: 8)
     }
 
     init(

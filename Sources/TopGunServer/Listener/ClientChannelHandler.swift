@@ -63,8 +63,16 @@ final class ClientChannelHandler: ChannelDuplexHandler, @unchecked Sendable {
     private var wantsFlush = false
     /// The socket did not take everything of an earlier flush, as far as known.
     private var mayBeQueued = false
+    /// TLS below keeps what it is given until it is flushed, and then gives the socket memory of its own: that ours is free
+    /// again says nothing about what is queued.
+    private let isSecure: Bool
+    /// What TLS was given since the last flush.
+    private var unflushedBytes = 0
 
-    init(sockets: LoopSockets, messageBytesMax: Int, clock: any Clock, log: ServerLog) {
+    init(
+        sockets: LoopSockets, messageBytesMax: Int, clock: any Clock, log: ServerLog, isSecure: Bool
+    ) {
+        self.isSecure = isSecure
         self.sockets = sockets
         self.clock = clock
         self.log = log
@@ -235,7 +243,9 @@ extension ClientChannelHandler: ClientConnection {
         if count <= Limits.copiedMessageBytesMax {
             out.writeImmutableBuffer(message)
         } else {
-            sockets.metrics.counts.bytesSent += out.readableBytes + count
+            let bytes = out.readableBytes + count
+            sockets.metrics.counts.bytesSent += bytes
+            if isSecure { unflushedBytes += bytes }
             context.write(wrapOutboundOut(out), promise: nil)
             out = ByteBuffer()
             context.write(wrapOutboundOut(message), promise: nil)
@@ -265,6 +275,8 @@ extension ClientChannelHandler: ClientConnection {
         case (.closing, .close):
             writeLast { context.close(promise: nil) }
         case (.closing, .none), (.open, _), (.fresh, _), (.opening, _), (.gone, _):
+            unflushedBytes = 0
+            if isSecure { mayBeQueued = true }
             guard out.readableBytes > 0 else {
                 context.flush()
                 return
@@ -282,8 +294,8 @@ extension ClientChannelHandler: ClientConnection {
         guard mayBeQueued else { return out.readableBytes }
         // Fails only for a channel that is closed already: nothing waits there.
         let atSocket = (try? context?.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
-        mayBeQueued = atSocket > 0
-        return out.readableBytes + atSocket
+        mayBeQueued = atSocket + unflushedBytes > 0
+        return out.readableBytes + unflushedBytes + atSocket
     }
 
     func admit() {

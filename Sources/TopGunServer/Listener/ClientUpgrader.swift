@@ -60,7 +60,7 @@ struct ClientUpgrader: NIOTypedHTTPServerProtocolUpgrader {
                 pipeline.removeHandler(deadline, promise: nil)
             }
             let handler = ClientChannelHandler(
-                sockets: sockets, messageBytesMax: messageBytesMax, clock: clock, log: log)
+                sockets: sockets, messageBytesMax: messageBytesMax, clock: clock, log: log, isSecure: isSecure)
             try pipeline.addHandler(handler)
             let peer = PeerInfo(
                 address: channel.remoteAddress?.description ?? "unknown",

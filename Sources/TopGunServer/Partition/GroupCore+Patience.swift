@@ -15,6 +15,8 @@ extension GroupCore {
 
     /// Makes sure that somebody looks at what waits no later than in so many milliseconds.
     func lookWithin(_ millis: Int64, nowMillis: Int64) {
+        // A client may give its operations more time than there is; looking early costs little.
+        let millis = min(millis, Limits.concernTimeoutMillis)
         let due = nowMillis + millis
         guard due < lookDueMillis else { return }
         lookDueMillis = due

@@ -29,7 +29,9 @@ final class GroupCore {
     private let log: WriteAheadLog
     private let acknowledgesEarly: Bool
     private var crew: [LoopBound<GatewayCore>] = []
+    /// By number of the map, and by name for those that have none.
     private var watchers: [[Watcher]] = []
+    private var expectant: [MapName: [Watcher]] = [:]
     private var publishedChanges = 0
     private var publishedQueries = 0
     private var isTickScheduled = false
@@ -129,6 +131,7 @@ extension GroupCore {
 
     /// Puts what changed since the last call into the gate: one encoding for each event, however many read it.
     func publish() {
+        meetNewMaps()
         let changes = state.changes
         while publishedChanges < changes.count {
             let change = changes[publishedChanges]
@@ -196,7 +199,8 @@ extension GroupCore {
             publish()
             scheduleTick()
         }
-        return expired == Limits.expiryBatchMax
+        // Not how many were turned: one that was only put off was looked at, too, and more may be due behind it.
+        return state.nextExpiryMillis.map { $0 <= wall } ?? false
     }
 }
 
@@ -349,22 +353,48 @@ extension GroupCore {
 // MARK: - Interest
 
 extension GroupCore {
-    /// A gateway wants the changes of a map from now on.
+    /// A gateway wants the changes of a map from now on, whether or not anybody has written to it.
     func watch(_ name: ByteString, in nameSpace: ByteString, by watcher: Watcher) throws(PartitionError) {
-        let map = try state.map(name, in: nameSpace)
-        let index = Int(map.rawValue)
-        while watchers.count <= index { watchers.append([]) }
-        guard !watchers[index].contains(watcher) else { return }
-        watchers[index].append(watcher)
-        state.watch(map)
+        meetNewMaps()
+        if let map = state.existingMap(name, in: nameSpace) {
+            let index = Int(map.rawValue)
+            guard !watchers[index].contains(watcher) else { return }
+            watchers[index].append(watcher)
+            state.watch(map)
+        } else {
+            let map = MapName(name: name, nameSpace: nameSpace)
+            guard expectant[map]?.contains(watcher) != true else { return }
+            try state.watch(name, in: nameSpace)
+            expectant[map, default: []].append(watcher)
+        }
     }
 
     func unwatch(_ name: ByteString, in nameSpace: ByteString, by watcher: Watcher) {
-        guard let map = state.existingMap(name, in: nameSpace) else { return }
-        let index = Int(map.rawValue)
-        guard index < watchers.count, let found = watchers[index].firstIndex(of: watcher) else { return }
-        watchers[index].remove(at: found)
-        state.unwatch(map)
+        meetNewMaps()
+        if let map = state.existingMap(name, in: nameSpace) {
+            let index = Int(map.rawValue)
+            guard let found = watchers[index].firstIndex(of: watcher) else { return }
+            watchers[index].remove(at: found)
+            state.unwatch(map)
+        } else {
+            let map = MapName(name: name, nameSpace: nameSpace)
+            guard var waiting = expectant[map], let found = waiting.firstIndex(of: watcher) else { return }
+            waiting.remove(at: found)
+            expectant[map] = waiting.isEmpty ? nil : waiting
+            state.unwatch(name, in: nameSpace)
+        }
+    }
+
+    /// Who waited for a map finds it under its number once it has one.
+    private func meetNewMaps() {
+        while watchers.count < state.mapCount {
+            guard !expectant.isEmpty else {
+                watchers.append([])
+                continue
+            }
+            let (nameSpace, name) = state.name(of: MapID(UInt32(watchers.count)))
+            watchers.append(expectant.removeValue(forKey: MapName(name: name, nameSpace: nameSpace)) ?? [])
+        }
     }
 }
 
