@@ -46,6 +46,9 @@ package enum ReplicaLimits {
     package static let syncDelayMillisMax: Int64 = 5_000
     /// Merkle paths that a server may ask for while their maps are still being read; the rest is not answered.
     package static let pullsMax = 4_096
+    /// Operations, counted back from the newest, whose fate a store tells to the process that wrote them; of older ones
+    /// that left the log it says that nothing is known.
+    package static let decidedOperationsMax: UInt64 = 65_536
     /// Retired writes that can still be told that they reached the database; the oldest are forgotten.
     package static let retiredWritesMax = 4_096
 

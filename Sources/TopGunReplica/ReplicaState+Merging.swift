@@ -85,9 +85,10 @@ extension ReplicaState {
         takeOut(slot)
         trustRecord(at: entry.ref)
         saving.retired.append(entry.id)
-        if let write = entry.write, entry.level < .persisted {
+        if entry.write == nil { saving.decided.append(DecidedOperation(id: entry.id, level: entry.level)) }
+        if entry.level < .persisted {
             let (map, key) = name(of: entry.ref)
-            retiredWrites.insert(write, id: entry.id, map: map, key: key)
+            retiredWrites.insert(entry.write, id: entry.id, map: map, key: key)
         }
         if pending != RecordTable.none {
             var isBaseKnown = true

@@ -18,7 +18,7 @@ extension ReplicaState {
             for operation in changes.operations { takeOver(operation, now) }
             for entry in changes.entries { mergeStored(entry, now) }
         case .follower:
-            let ids = log.ids
+            let ids = outstandingOperations
             for (id, fate) in zip(ids, fates) { noteFate(fate, of: id) }
             for entry in changes.entries { replaceStored(entry, now) }
         }
@@ -71,17 +71,24 @@ extension ReplicaState {
         return pendings[entry.pending].writes.contains { log[$0].state == .new }
     }
 
-    /// What the leader made of a write of this follower.
+    /// What the leader made of a write of this follower. Of one whose fate is not known any more nothing is said: it may
+    /// have been refused, so no level may be reported.
     private mutating func noteFate(_ fate: OperationFate, of id: UInt64) {
-        guard let slot = log.slot(ofID: id) else { return }
+        guard let slot = log.slot(ofID: id) else {
+            guard case .retired(.persisted) = fate, let retired = retiredWrites.take(id), retired.write != nil else {
+                return
+            }
+            return effects.results.append(retired)
+        }
         let entry = log[slot]
         let (map, key) = name(of: entry.ref)
         switch fate {
         case .pending: return
-        case .retired:
+        case .unknown: break
+        case .retired(let level):
             effects.results.append(
-                WriteResult(
-                    write: entry.write, id: id, map: map, key: key, outcome: .reached(configuration.retireLevel)))
+                WriteResult(write: entry.write, id: id, map: map, key: key, outcome: .reached(level)))
+            if level < .persisted { retiredWrites.insert(entry.write, id: id, map: map, key: key) }
         case .setAside(let code):
             setAsides.append(
                 SetAsideOperation(

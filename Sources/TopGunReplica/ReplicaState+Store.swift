@@ -61,6 +61,7 @@ extension ReplicaState {
         swap(&transaction.retired, &saving.retired)
         swap(&transaction.setAside, &saving.setAside)
         swap(&transaction.forgotten, &saving.forgotten)
+        swap(&transaction.decided, &saving.decided)
         saving.inFlight = Saving.InFlight(
             transaction: StoreTransaction(), entries: entries, maps: cursors, operations: saving.operations,
             restamped: saving.restamped)
@@ -144,6 +145,7 @@ extension ReplicaState {
         saving.retired = transaction.retired + saving.retired
         saving.setAside = transaction.setAside + saving.setAside
         saving.forgotten = transaction.forgotten + saving.forgotten
+        saving.decided = transaction.decided + saving.decided
         saving.restamped = failed.restamped + saving.restamped
         for ref in failed.entries { markUnsaved(ref, .remote) }
         // What is offered again to restored servers is no new write: it stays, and is tried again.

@@ -119,8 +119,14 @@ package struct ReplicaState: ~Copyable, Sendable {
     /// Whether the store has everything that is here.
     package var isSaved: Bool { saving.isEmpty && saving.inFlight == nil }
 
-    /// Ids of the operations in the log, ascending.
-    package var outstandingOperations: [UInt64] { log.ids }
+    /// Ids of the operations that there may be news of: those in the log, ascending; in a follower then those that left it
+    /// and may still reach the database.
+    package var outstandingOperations: [UInt64] {
+        switch role {
+        case .leader: log.ids
+        case .follower: log.ids + retiredWrites.ids
+        }
+    }
 
     /// Operations that were refused for good and not dealt with yet.
     package var setAsideOperations: [SetAsideOperation] { setAsides }

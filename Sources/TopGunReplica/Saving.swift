@@ -22,6 +22,8 @@ struct Saving: Sendable {
     var retired: [UInt64] = []
     var setAside: [SetAsideOperation] = []
     var forgotten: [UInt64] = []
+    /// What became of operations that other processes may have written.
+    var decided: [DecidedOperation] = []
     /// What the shell is committing.
     var inFlight: InFlight?
     /// Whether an application waits to hear that its write is stored.
@@ -43,5 +45,6 @@ struct Saving: Sendable {
     var isEmpty: Bool {
         !isIdentityUnsaved && clearedMaps.isEmpty && maps.isEmpty && localEntries.isEmpty && !hasRemoteEntries
             && operations.isEmpty && restamped.isEmpty && retired.isEmpty && setAside.isEmpty && forgotten.isEmpty
+            && decided.isEmpty
     }
 }

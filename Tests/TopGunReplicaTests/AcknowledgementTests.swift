@@ -434,7 +434,7 @@ import TopGunWire
         client.receive(
             .acknowledgement(Acknowledgement(lastID: 1, results: [OperationResult(id: 1, level: .replicated)])))
         #expect(client.pendingCount == 1)
-        #expect(try client.store.fates(of: [1]) == [.retired])
+        #expect(try client.store.operations(after: 0, limit: 9).map(\.id) == [2])
     }
 }
 

@@ -155,6 +155,61 @@ import TopGunWire
         #expect(try #require(try pair.app.store.identity()).node != pair.app.node)
     }
 
+    @Test func `a refusal that the leader's application has dealt with is still told to its author (B.1)`() throws {
+        let pair = try Pair()
+        pair.app.connect()
+        let write = try pair.widget.set("a", 2, in: pair.widgetMap)
+        try pair.tell(pair.app)
+        var refusal = OperationResult(id: 1)
+        refusal.refusal = .forbidden
+        pair.app.receive(.acknowledgement(Acknowledgement(lastID: 1, results: [refusal])))
+        pair.app.state.forgetSetAside(1)
+        pair.app.settle()
+        try pair.tell(pair.widget)
+        let losing = try #require(pair.app.results.compactMap(\.losing).first)
+        #expect(pair.widget.outcomes(of: write) == [.stored, .refused(code: "FORBIDDEN", losing: losing)])
+    }
+
+    @Test func `of a write whose fate nobody knows any more no level is reported (B.1)`() throws {
+        let pair = try Pair()
+        let write = try pair.widget.set("a", 2, in: pair.widgetMap)
+        pair.widget.state.storeChanged(
+            StoreChanges(sequence: 0, entries: [], operations: [], isCut: false), fates: [.unknown],
+            at: pair.widget.now)
+        pair.widget.settle()
+        #expect(pair.widget.pendingCount == 0)
+        #expect(pair.widget.outcomes(of: write) == [.stored])
+    }
+
+    @Test func `a follower hears of every level that its leader was told, and of none above (B.1)`() throws {
+        let pair = try Pair()
+        pair.app.connect(to: .test(features: [.levels]))
+        let official = try pair.widget.set("a", 1, in: pair.widgetMap)
+        try pair.tell(pair.app)
+        pair.app.receive(.acknowledgement(Acknowledgement(lastID: 1, level: .applied)))
+        try pair.tell(pair.widget)
+        #expect(pair.widget.outcomes(of: official) == [.stored, .reached(.applied)])
+
+        pair.app.disconnect()
+        pair.app.reconnect()
+        for isTogether in [false, true] {
+            let write = try pair.widget.set("a", 2, in: pair.widgetMap)
+            try pair.tell(pair.app)
+            let id = pair.widget.state.outstandingOperations[0]
+            let result = OperationResult(id: id, level: .replicated)
+            pair.app.receive(.acknowledgement(Acknowledgement(lastID: id, results: [result])))
+            if !isTogether {
+                try pair.tell(pair.widget)
+                #expect(pair.widget.outcomes(of: write) == [.stored, .reached(.replicated)])
+            }
+            pair.app.receive(.levelUp([LevelUp(id: id, level: .persisted)]))
+            for _ in 0..<2 { try pair.tell(pair.widget) }
+            #expect(pair.widget.outcomes(of: write).last == .reached(.persisted))
+            #expect(pair.widget.outcomes(of: write).count == (isTogether ? 2 : 3), "each once")
+        }
+        #expect(pair.app.results.allSatisfy { $0.write != nil }, "they are not the leader's own")
+    }
+
     @Test(arguments: 0..<30) func `app and widget converge with the server (C05)`(seed: Int) throws {
         var dice = Dice(state: UInt64(seed))
         let server = ModelServer(wallMillis: TestClient.start.wallMillis)
@@ -205,4 +260,11 @@ import TopGunWire
         ClientMessage.deviceHello(DeviceHello(protocolVersion: 3, features: [.results, .levels])).encode(into: sink)
         return Array(sink.bytes)
     }()
+}
+
+extension WriteResult {
+    /// The value of a refused write.
+    fileprivate var losing: LWWRecord? {
+        if case .refused(_, let losing) = outcome { losing } else { nil }
+    }
 }
