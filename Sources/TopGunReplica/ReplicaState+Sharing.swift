@@ -23,6 +23,7 @@ extension ReplicaState {
             for entry in changes.entries { replaceStored(entry, now) }
         }
         storeSequence = max(storeSequence, changes.sequence)
+        refused.forget(upTo: storeSequence, maps)
         for operation in changes.operations { lastOperationID = max(lastOperationID, operation.id) }
     }
 
@@ -32,16 +33,24 @@ extension ReplicaState {
         guard log.slot(ofID: operation.id) == nil, operation.record.timestamp.node != clock.node else { return }
         let map = mapIndex(named: operation.map)
         let ref = EntryRef(map: map, place: maps[map].table.makePlace(of: operation.key))
-        let stood = maps[map].table.entries[Int(ref.place)].record
-        adopt(operation)
+        guard !refused.contains(operation.record.timestamp, at: ref) else { return }
+        adoptVisibly(operation, at: ref, now)
         // A record of ours may have been written over the follower's before we knew of it.
         markUnsaved(ref, .remote)
-        if maps[map].table.entries[Int(ref.place)].record != stood { tell(ref, isLocal: false, now) }
+    }
+
+    /// Takes an operation into the log of a replica that is looked at already.
+    private mutating func adoptVisibly(_ operation: StoredOperation, at ref: EntryRef, _ now: ReplicaTime) {
+        let stood = maps[Int(ref.map)].table.entries[Int(ref.place)].record
+        adopt(operation)
+        if maps[Int(ref.map)].table.entries[Int(ref.place)].record != stood { tell(ref, isLocal: false, now) }
+        if let slot = log.slot(ofID: operation.id) { refuseUnlessSendable(slot, now) }
     }
 
     private mutating func mergeStored(_ entry: StoredEntry, _ now: ReplicaTime) {
         guard let map = mapIndices[entry.map], let record = entry.record else { return }
         let ref = EntryRef(map: map, place: maps[map].table.makePlace(of: entry.key))
+        guard !refused.contains(record.timestamp, at: ref) else { return }
         let stored = maps[map].table.entries[Int(ref.place)].record
         guard stored.map({ record.replaces($0, tie: .repeatChangesNothing) }) ?? (maps[map].loading != .known) else {
             return

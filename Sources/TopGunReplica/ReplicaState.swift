@@ -35,6 +35,7 @@ package struct ReplicaState: ~Copyable, Sendable {
     var log = OperationLog()
     var pendings = PendingKeys()
     var setAsides: [SetAsideOperation] = []
+    var refused = RefusedWrites()
     var saving = Saving()
     var queries: [QueryID: LiveQuery] = [:]
     var lastQuery: UInt64 = 0
@@ -223,6 +224,7 @@ extension ReplicaState {
         }
         guard isLast else { return }
         maps[map].loading = .loaded
+        refused.forget(upTo: storeSequence, maps)
         effects.notices.append(.mapLoaded(id))
         if maps[map].isOpen { syncSoon(map) }
         continueReoffer(after: map, at: now)
@@ -241,6 +243,7 @@ extension ReplicaState {
 
     /// Puts a stored record where it was, below whatever has happened since.
     private mutating func restore(_ record: LWWRecord, isOwn: Bool, at ref: EntryRef, _ now: ReplicaTime) {
+        guard !refused.contains(record.timestamp, at: ref) else { return }
         let place = Int(ref.place)
         let entry = maps[Int(ref.map)].table.entries[place]
         if entry.pending != RecordTable.none {

@@ -34,7 +34,9 @@ struct Saving: Sendable {
 
     struct InFlight: Sendable {
         var transaction: StoreTransaction
+        /// Places in the transaction; the first ``localCount`` of them with local writes.
         var entries: [EntryRef]
+        var localCount: Int
         var maps: [Int]
         var operations: [Int32]
         var restamped: [Int32]

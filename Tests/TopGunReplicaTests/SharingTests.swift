@@ -210,6 +210,25 @@ import TopGunWire
         #expect(pair.app.results.allSatisfy { $0.write != nil }, "they are not the leader's own")
     }
 
+    @Test func `what others changed, read before a refusal, does not bring the write back`() throws {
+        let pair = try Pair()
+        pair.app.connect()
+        // Between the leader's changes lies one that it has not heard of, so that it will be told of its own as well.
+        try pair.widget.set("other", 1, in: pair.widgetMap)
+        try pair.app.set("a", 2, in: pair.appMap)
+        let late = try pair.app.store.changes(
+            since: pair.app.state.storeSequence, operationsAfter: pair.app.state.lastOperationID, limit: 9)
+        #expect(late.entries.map(\.key) == ["other", "a"])
+        var refusal = OperationResult(id: 2)
+        refusal.refusal = .forbidden
+        pair.app.receive(.acknowledgement(Acknowledgement(lastID: 2, results: [refusal])))
+        pair.app.state.storeChanged(late, fates: [], at: pair.app.now)
+        pair.app.settle()
+        #expect(pair.app.contents(of: pair.appMap).mapValues(\.int) == ["other": 1])
+        try pair.tell(pair.app)
+        #expect(pair.app.contents(of: pair.appMap).mapValues(\.int) == ["other": 1])
+    }
+
     @Test(arguments: 0..<30) func `app and widget converge with the server (C05)`(seed: Int) throws {
         var dice = Dice(state: UInt64(seed))
         let server = ModelServer(wallMillis: TestClient.start.wallMillis)
