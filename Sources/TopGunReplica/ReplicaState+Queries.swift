@@ -26,6 +26,7 @@ extension ReplicaState {
 
     private static func filter(_ whereMap: Payload?) throws(ReplicaError) -> QueryFilter {
         guard let whereMap else { return .everything }
+        guard whereMap.isOneValue else { throw ReplicaError(.badQuery) }
         let filter = whereMap.bytes.withUnsafeBytes { bytes -> QueryFilter? in
             do throws(QueryError) { return try QueryFilter(whereMap: bytes) } catch { return nil }
         }

@@ -8,6 +8,7 @@ extension ReplicaState {
         _ value: Payload, for key: ByteString, in map: MapID, ttlMillis: Int64 = 0, at now: ReplicaTime
     ) throws(ReplicaError) -> WriteID {
         guard value.bytes.count <= ReplicaLimits.valueBytesMax else { throw ReplicaError(.valueTooLarge) }
+        guard value.isOneValue else { throw ReplicaError(.badValue) }
         guard ttlMillis >= 0, ttlMillis <= ModelLimits.millisMax else { throw ReplicaError(.badLifetime) }
         return try write(value, ttlMillis: ttlMillis, for: key, in: map, at: now)
     }

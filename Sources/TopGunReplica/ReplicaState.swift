@@ -160,6 +160,9 @@ extension ReplicaState {
         self.token = token
         self.storeSequence = max(self.storeSequence, storeSequence)
         isStarted = true
+        for id in log.ids {
+            if let slot = log.slot(ofID: id) { refuseUnlessSendable(slot, now) }
+        }
         connectIfWanted(at: now)
     }
 
@@ -218,7 +221,8 @@ extension ReplicaState {
         guard maps.indices.contains(map), maps[map].loading == .loading else { return }
         if maps[map].table.entries.isEmpty { maps[map].table.reserveCapacity(entries.count) }
         for entry in entries {
-            guard let record = entry.record else { continue }
+            // What is no value could be read by nobody, and would be offered to servers together with what is.
+            guard let record = entry.record, record.value.isOneValue else { continue }
             let place = maps[map].table.makePlace(of: entry.key)
             restore(interned(record), isOwn: entry.isOwn, at: EntryRef(map: map, place: place), now)
         }

@@ -136,5 +136,9 @@ import TopGunWire
         #expect(throws: ReplicaError(.badQuery)) {
             _ = try client.state.subscribe(map, whereMap: .int(3), at: client.now)
         }
+        #expect(throws: ReplicaError(.badQuery), "what would break the frame that it goes in") {
+            let twice = Payload(fields(("done", 0)).bytes + [0xc0])
+            _ = try client.state.subscribe(map, whereMap: twice, at: client.now)
+        }
     }
 }
