@@ -177,7 +177,8 @@ extension ReplicaState {
             awaitToken(at: now)
             return false
         }
-        guard let user = greeting.userID, ByteString(user) != pinned else { return true }
+        // Who is not named is somebody else, too.
+        guard greeting.userID.map({ ByteString($0) }) != pinned else { return true }
         token = nil
         effects.notices.append(.otherUser)
         dropAndRetry(code: 1000, at: now)
