@@ -19,8 +19,7 @@ extension ReplicaState {
     /// Sends SYNC_INIT for maps that are due. They wait for the log to be sent, for otherwise the servers would tell us
     /// all that we are about to tell them; but not for ever.
     mutating func startSyncs(at now: ReplicaTime) {
-        guard link.isReady, !syncsDue.isEmpty else { return }
-        if log.nextReady() != nil, now.steadyMillis - link.readyMillis < ReplicaLimits.syncDelayMillisMax { return }
+        guard link.isReady, !syncsDue.isEmpty, !isSyncDelayed(at: now) else { return }
         var waiting: [Int] = []
         for map in syncsDue {
             guard maps[map].loading == .loaded else {
@@ -37,6 +36,11 @@ extension ReplicaState {
                         mapName: maps[map].name, lastSyncTimestamp: maps[map].lastSyncMillis, syncCursor: cursor)))
         }
         syncsDue = waiting
+    }
+
+    /// Whether maps wait for the log to be sent.
+    func isSyncDelayed(at now: ReplicaTime) -> Bool {
+        !syncsDue.isEmpty && log.hasReady && now.steadyMillis - link.readyMillis < ReplicaLimits.syncDelayMillisMax
     }
 
     /// The connection is gone; everything will be compared again on the next one.

@@ -341,6 +341,20 @@ import TopGunWire
         #expect(transaction.entries.first?.key == "a" && transaction.entries.first?.record == nil)
     }
 
+    @Test func `operations that wait for new stamps do not wait for the end of a pause`() throws {
+        let (client, map) = try connected()
+        for value in 1...3 { try client.set("a", value, in: map) }
+        _ = client.takeSent()
+        client.answersPings = true
+        client.receive(
+            Self.ack(
+                Self.refusal(1, .clockAhead, serverTime: TestClient.start.wallMillis), Self.refusal(2, .busy)))
+        client.pass(5_000)
+        #expect(client.takeSent().operations.isEmpty, "the third is undecided")
+        client.receive(Self.ack(Self.result(3)))
+        #expect(client.takeSent().operationIDs == [1, 2])
+    }
+
     @Test func `a new stamp that could not be stored yet stands above the stored one (B19)`() throws {
         let client = try ahead(loadsAtOnce: true)
         client.connect()

@@ -210,6 +210,17 @@ import TopGunWire
         #expect(pair.app.results.allSatisfy { $0.write != nil }, "they are not the leader's own")
     }
 
+    @Test func `a follower whose commit failed has nothing left to wait for`() throws {
+        let pair = try Pair()
+        pair.widget.store.failure = StoreError(code: .full, message: "no space")
+        let write = try pair.widget.set("a", 1, in: pair.widgetMap)
+        #expect(pair.widget.outcomes(of: write).count == 1)
+        pair.widget.store.failure = nil
+        pair.widget.pass(2_000)
+        #expect(pair.widget.timerMillis == nil)
+        #expect(pair.widget.contents(of: pair.widgetMap).isEmpty && pair.widget.isSaved)
+    }
+
     @Test func `what others changed, read before a refusal, does not bring the write back`() throws {
         let pair = try Pair()
         pair.app.connect()

@@ -267,6 +267,19 @@ import TopGunWire
         #expect(client.takeSent().isEmpty, "late is not lost")
     }
 
+    @Test func `a map that is read for longer than the log may hold it up is compared once it is there`() throws {
+        let client = try TestClient()
+        client.loadsAtOnce = false
+        let map = try client.open("todos")
+        client.connect()
+        client.answersPings = true
+        client.pass(20_000)
+        #expect(client.takeSent().syncedMaps.isEmpty)
+        client.state.loaded(map: map, entries: [], isLast: true, at: client.now)
+        client.settle()
+        #expect(client.takeSent().syncedMaps == ["todos"])
+    }
+
     @Test func `RESYNC makes the client compare the map again (C13)`() throws {
         let (client, _) = try live()
         client.receive(.resync(mapName: "todos"))
