@@ -73,6 +73,8 @@ package enum ReplicaLimits {
     /// A difference from the servers' clock below this is taken for the time that their answer travelled and waited.
     package static let clockOffsetMillisMin: Int64 = 5_000
 
+    /// Ends of lifetimes that may be queued above twice those that count, before the void ones are looked for.
+    package static let voidExpiriesMax = 1_024
     /// The longest that a timer is set for; wall clocks jump meanwhile.
     package static let timerMillisMax: Int64 = 60_000
 

@@ -39,9 +39,9 @@ extension ReplicaState {
     /// Rows and values whose lifetime is over are no longer seen.
     private mutating func expire(at now: ReplicaTime) {
         let wallMillis = wallMillis(now)
-        while let ref = expiries.popExpired(wallMillis: wallMillis) {
+        while let (ref, end) = expiries.popExpired(wallMillis: wallMillis) {
             let record = maps[Int(ref.map)].table.entries[Int(ref.place)].record
-            guard let record, record.ttlMillis > 0, record.isExpired(nowMillis: wallMillis) else { continue }
+            guard let record, record.invisibleFromMillis == end else { continue }
             tell(ref, isLocal: false, now)
         }
     }

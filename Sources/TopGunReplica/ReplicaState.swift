@@ -186,7 +186,7 @@ extension ReplicaState {
         log.number(slot, id: operation.id)
         pendings[maps[map].table.entries[place].pending].writes.append(slot)
         if stored.map({ record.replaces($0, tie: .repeatChangesNothing) }) ?? true {
-            maps[map].table.put(record, isOwn: true, at: place)
+            put(record, isOwn: true, at: ref)
         }
         observe(record.timestamp)
     }

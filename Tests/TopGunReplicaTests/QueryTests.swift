@@ -68,6 +68,17 @@ import TopGunWire
         #expect(client.queryChanges == [QueryChange(query: query, key: "a", value: nil)])
     }
 
+    @Test func `rows of an earlier run leave when their lifetime ends`() throws {
+        let offline = try TestClient()
+        try offline.set("a", 1, in: try offline.open("todos"), ttlMillis: 500)
+        let client = try TestClient(store: offline.store)
+        let map = try client.open("todos")
+        let query = try client.state.subscribe(map, whereMap: nil, at: client.now)
+        #expect(client.state.rows(of: query).map(\.key) == ["a"])
+        client.pass(600)
+        #expect(client.queryChanges == [QueryChange(query: query, key: "a", value: nil)])
+    }
+
     @Test func `before the map is compared the server's answer stands in, and local writes above it`() throws {
         let client = try TestClient()
         let map = try client.open("todos")

@@ -240,6 +240,17 @@ import TopGunWire
         #expect(pair.app.contents(of: pair.appMap).mapValues(\.int) == ["other": 1])
     }
 
+    @Test func `rows with a lifetime that another process wrote leave when it ends`() throws {
+        let pair = try Pair()
+        let query = try pair.app.state.subscribe(pair.appMap, whereMap: nil, at: pair.app.now)
+        try pair.widget.set("a", 1, in: pair.widgetMap, ttlMillis: 500)
+        try pair.tell(pair.app)
+        #expect(pair.app.state.rows(of: query).map(\.key) == ["a"])
+        pair.app.queryChanges = []
+        pair.app.pass(600)
+        #expect(pair.app.queryChanges == [QueryChange(query: query, key: "a", value: nil)])
+    }
+
     @Test(arguments: 0..<30) func `app and widget converge with the server (C05)`(seed: Int) throws {
         var dice = Dice(state: UInt64(seed))
         let server = ModelServer(wallMillis: TestClient.start.wallMillis)
