@@ -126,13 +126,16 @@ extension ReplicaState {
         role = .leader
         identity = stored
         // The node id of this run goes on; the store learns it with the next stamp, before anything is sent.
-        let stamped = clock
-        clock = HybridLogicalClock(node: stamped.node, restoredBound: 0)
-        observe(Timestamp(millis: stamped.millis, counter: stamped.counter, node: stamped.node))
+        // What was stamped so far lies below what is stored now, or the next run could stamp it again.
+        clock = HybridLogicalClock(node: clock.node, restoredBound: clock.millis)
         noteClockBound()
         restore(maps: knownMaps)
-        restore(operations: operations)
         setAsides = setAside
+        for operation in operations {
+            let map = mapIndex(named: operation.map)
+            let ref = EntryRef(map: map, place: maps[map].table.makePlace(of: operation.key))
+            adoptVisibly(operation, at: ref, now)
+        }
         for map in maps.indices where maps[map].isOpen && maps[map].loading == .loaded { syncSoon(map) }
         connectIfWanted(at: now)
     }

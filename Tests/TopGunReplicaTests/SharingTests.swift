@@ -30,6 +30,17 @@ import TopGunWire
                 if !changes.isCut { break }
             }
         }
+
+        /// The other process is gone.
+        func lead(_ client: TestClient) throws {
+            let store = client.store
+            client.state.lead(
+                identity: try #require(try store.identity()), maps: try store.maps(),
+                operations: try store.operations(after: 0, limit: 99),
+                setAside: try store.setAside(after: 0, limit: 99),
+                at: client.now)
+            client.settle()
+        }
     }
 
     @Test func `a follower writes through the store and the leader sends it`() throws {
@@ -116,11 +127,7 @@ import TopGunWire
         try pair.app.set("a", 2, in: pair.appMap)
         try pair.tell(pair.widget)
         try pair.widget.set("b", 3, in: pair.widgetMap)
-        let store = pair.widget.store
-        pair.widget.state.lead(
-            identity: try #require(try store.identity()), maps: try store.maps(),
-            operations: try store.operations(after: 0, limit: 99), setAside: [], at: pair.widget.now)
-        pair.widget.settle()
+        try pair.lead(pair.widget)
         #expect(pair.widget.connections == [.open])
         pair.widget.connect()
         #expect(pair.widget.takeSent().operationIDs == [1, 2, 3])
@@ -249,6 +256,34 @@ import TopGunWire
         pair.app.queryChanges = []
         pair.app.pass(600)
         #expect(pair.app.queryChanges == [QueryChange(query: query, key: "a", value: nil)])
+    }
+
+    @Test func `who takes over tells of what only the store knew`() throws {
+        let pair = try Pair()
+        pair.widget.state.watch(pair.widgetMap, true)
+        try pair.app.set("a", 1, in: pair.appMap)
+        try pair.lead(pair.widget)
+        #expect(pair.widget.value("a", in: pair.widgetMap) == 1)
+        #expect(pair.widget.changes.map(\.key) == ["a"])
+    }
+
+    @Test func `no stamp is made twice after taking over without a write (K04)`() throws {
+        let pair = try Pair()
+        pair.app.connect()
+        try pair.widget.set("a", 1, in: pair.widgetMap)
+        let last = try #require(pair.widget.record("a", in: pair.widgetMap)).timestamp
+        // Neither the log nor an open map holds the stamp when the next run starts.
+        try pair.tell(pair.app)
+        let result = OperationResult(id: 1, level: .replicated)
+        pair.app.receive(.acknowledgement(Acknowledgement(lastID: 1, results: [result])))
+        try pair.tell(pair.widget)
+        try pair.lead(pair.widget)
+        let back = ReplicaTime(wallMillis: TestClient.start.wallMillis - 3_600_000, steadyMillis: 1)
+        let next = try TestClient(store: pair.widget.store, now: back)
+        #expect(next.node == "widget")
+        let map = try next.open("notes")
+        try next.set("b", 2, in: map)
+        #expect(try #require(next.record("b", in: map)).timestamp > last)
     }
 
     @Test(arguments: 0..<30) func `app and widget converge with the server (C05)`(seed: Int) throws {
