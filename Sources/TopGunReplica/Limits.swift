@@ -35,6 +35,8 @@ package enum ReplicaLimits {
     package static let walkRequestsMax = 256
     /// A walk in which nothing arrived for so long starts over.
     package static let walkStallMillis: Int64 = 30_000
+    /// A live query that was not answered for so long may be asked again.
+    package static let queryStallMillis: Int64 = 30_000
     /// Longest sync cursor that is kept and given back; without one the map is walked.
     package static let cursorBytesMax = 8_192
     /// Bytes of one MERKLE_PUSH, unless a single record is larger.
@@ -44,7 +46,7 @@ package enum ReplicaLimits {
 
     /// How long the comparison of maps waits for the log to be sent first.
     package static let syncDelayMillisMax: Int64 = 5_000
-    /// Merkle paths that a server may ask for while their maps are still being read; the rest is not answered.
+    /// Merkle paths that a server is answered on one connection, each once; the rest is not answered.
     package static let pullsMax = 4_096
     /// Operations, counted back from the newest, whose fate a store tells to the process that wrote them; of older ones
     /// that left the log it says that nothing is known.

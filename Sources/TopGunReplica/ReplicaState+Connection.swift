@@ -96,6 +96,7 @@ extension ReplicaState {
         unsendAll()
         stopSyncs()
         pulls.removeAll()
+        wasGapSeen = false
         for id in sortedQueries { queries[id]?.isConfirmed = false }
     }
 
@@ -222,7 +223,7 @@ extension ReplicaState {
         }
         // Pending operations first, then queries, then maps (protocol.md 2.1).
         sendOperations(at: now)
-        for id in sortedQueries { sendSubscription(id) }
+        for id in sortedQueries { sendSubscription(id, at: now) }
     }
 
     /// Nobody answered DEVICE_HELLO in time: an official server does not, and goes on.

@@ -13,6 +13,8 @@ extension ReplicaState {
     package mutating func takeEffects(at now: ReplicaTime) -> ReplicaEffects {
         restampIfPossible(at: now)
         sendOperations(at: now)
+        askAgainAfterGap()
+        sendSubscriptions(at: now)
         startSyncs(at: now)
         continueWalks(at: now)
         makeTransaction(at: now)

@@ -39,6 +39,8 @@ package struct ReplicaState: ~Copyable, Sendable {
     var saving = Saving()
     var queries: [QueryID: LiveQuery] = [:]
     var lastQuery: UInt64 = 0
+    /// Whether any of them is to be asked for again.
+    var areSubscriptionsDue = false
     var expiries = ExpiryQueue()
     var nodes = NodeNames()
     var lastWrite: UInt64 = 0
@@ -72,6 +74,8 @@ package struct ReplicaState: ~Copyable, Sendable {
     var busyMaps: [Int] = []
     /// Paths that a server asked for, of maps that are still being read.
     var pulls: [Pull] = []
+    /// Events were lost, so whatever could have been in them is asked for again at the end of the turn.
+    var wasGapSeen = false
     /// Set while own records are offered again to servers that were restored from a backup.
     var reoffer: Reoffer?
 
@@ -84,7 +88,7 @@ package struct ReplicaState: ~Copyable, Sendable {
     /// Where messages are put together.
     let scratch = ByteSink()
 
-    struct Pull: Sendable {
+    struct Pull: Hashable, Sendable {
         var map: Int
         var path: MerklePath
     }

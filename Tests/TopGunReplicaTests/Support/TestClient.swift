@@ -196,6 +196,8 @@ final class TestClient {
         return contents
     }
 
+    func isConfirmed(_ query: QueryID) -> Bool { state.isConfirmed(query) }
+
     func outcomes(of write: WriteID) -> [WriteResult.Outcome] {
         results.filter { $0.write == write }.map(\.outcome)
     }
