@@ -147,8 +147,8 @@ let package = Package(
         .testTarget(
             name: "TopGunTests",
             dependencies: [
-                "TopGun", "TopGunReplica", "TopGunModel", "TopGunEnvironment", .grdb, .logging, .nioCore, .nioPosix,
-                .nioHTTP1, .nioWebSocket, .nioSSL,
+                "TopGun", "TopGunReplica", "TopGunModel", "TopGunWire", "TopGunEnvironment", .grdb, .logging, .nioCore,
+                .nioPosix, .nioHTTP1, .nioWebSocket, .nioSSL,
             ],
             swiftSettings: house),
         .testTarget(name: "TidyTests", swiftSettings: house),

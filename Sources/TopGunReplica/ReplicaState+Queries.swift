@@ -163,6 +163,7 @@ extension ReplicaState {
         guard let id = query(wireID: response.queryID) else { return }
         queries[id]?.askedMillis = nil
         if response.error != nil {
+            queries[id]?.isConfirmed = false
             effects.notices.append(.queryRefused(id))
             return
         }

@@ -79,6 +79,20 @@ import TopGunWire
         #expect(client.queryChanges == [QueryChange(query: query, key: "a", value: nil)])
     }
 
+    @Test func `a query is confirmed for as long as the connection that did it`() throws {
+        let (client, map) = try live()
+        let query = try client.state.subscribe(map, whereMap: nil, at: client.now)
+        #expect(!client.isConfirmed(query))
+        client.receive(.queryResponse(QueryResponse(queryID: "q1", results: [])))
+        #expect(client.isConfirmed(query))
+        client.receive(
+            .queryResponse(QueryResponse(queryID: "q1", results: [], error: "no", code: "QUERY_UNSUPPORTED")))
+        #expect(!client.isConfirmed(query))
+        client.receive(.queryResponse(QueryResponse(queryID: "q1", results: [])))
+        client.disconnect()
+        #expect(!client.isConfirmed(query))
+    }
+
     @Test func `before the map is compared the server's answer stands in, and local writes above it`() throws {
         let client = try TestClient()
         let map = try client.open("todos")
