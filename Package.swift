@@ -167,7 +167,8 @@ let package = Package(
         .testTarget(
             name: "TopGunTests",
             dependencies: [
-                "TopGun", "TopGunReplica", "TopGunModel", "TopGunEnvironment", .grdb, .logging, .nioCore, .nioEmbedded,
+                "TopGun", "TopGunReplica", "TopGunModel", "TopGunWire", "TopGunEnvironment", .grdb, .logging, .nioCore,
+                .nioEmbedded,
                 .nioPosix, .nioHTTP1, .nioWebSocket, .nioSSL,
             ],
             swiftSettings: house),

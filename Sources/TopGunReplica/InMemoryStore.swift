@@ -7,6 +7,7 @@ package struct InMemoryStore: ReplicaStore, Sendable {
     private var records: [ByteString: [ByteString: Held]] = [:]
     private var log: [UInt64: StoredOperation] = [:]
     private var refused: [UInt64: SetAsideOperation] = [:]
+    private var decided: [UInt64: OperationFate] = [:]
     private var lastOperationID: UInt64 = 0
     private var sequence: Int64 = 0
 
@@ -88,8 +89,14 @@ package struct InMemoryStore: ReplicaStore, Sendable {
     package func fates(of ids: [UInt64]) throws(StoreError) -> [OperationFate] {
         ids.map { id in
             if let refusal = refused[id] { return .setAside(code: refusal.code) }
-            return log[id] == nil ? .retired : .pending
+            if log[id] != nil { return .pending }
+            return isRecent(id) ? decided[id] ?? .unknown : .unknown
         }
+    }
+
+    private func isRecent(_ id: UInt64) -> Bool {
+        lastOperationID < ReplicaLimits.decidedOperationsMax
+            || id > lastOperationID - ReplicaLimits.decidedOperationsMax
     }
 
     package mutating func commit(_ transaction: StoreTransaction) throws(StoreError) -> CommitOutcome {
@@ -111,7 +118,13 @@ package struct InMemoryStore: ReplicaStore, Sendable {
             log[refusal.operation.id] = nil
             refused[refusal.operation.id] = refusal
         }
-        for id in transaction.forgotten { refused[id] = nil }
+        for id in transaction.forgotten {
+            if let refusal = refused.removeValue(forKey: id) { decided[id] = .setAside(code: refusal.code) }
+        }
+        for operation in transaction.decided { decided[operation.id] = .retired(operation.level) }
+        if decided.count > 2 * Int(ReplicaLimits.decidedOperationsMax) {
+            for id in Array(decided.keys) where !isRecent(id) { decided[id] = nil }
+        }
         return CommitOutcome(firstOperationID: first, sequence: sequence)
     }
 

@@ -35,6 +35,8 @@ package enum ReplicaLimits {
     package static let walkRequestsMax = 256
     /// A walk in which nothing arrived for so long starts over.
     package static let walkStallMillis: Int64 = 30_000
+    /// A live query that was not answered for so long may be asked again.
+    package static let queryStallMillis: Int64 = 30_000
     /// Longest sync cursor that is kept and given back; without one the map is walked.
     package static let cursorBytesMax = 8_192
     /// Bytes of one MERKLE_PUSH, unless a single record is larger.
@@ -44,8 +46,11 @@ package enum ReplicaLimits {
 
     /// How long the comparison of maps waits for the log to be sent first.
     package static let syncDelayMillisMax: Int64 = 5_000
-    /// Merkle paths that a server may ask for while their maps are still being read; the rest is not answered.
+    /// Merkle paths that a server is answered on one connection, each once; the rest is not answered.
     package static let pullsMax = 4_096
+    /// Operations, counted back from the newest, whose fate a store tells to the process that wrote them; of older ones
+    /// that left the log it says that nothing is known.
+    package static let decidedOperationsMax: UInt64 = 65_536
     /// Retired writes that can still be told that they reached the database; the oldest are forgotten.
     package static let retiredWritesMax = 4_096
 
@@ -70,6 +75,8 @@ package enum ReplicaLimits {
     /// A difference from the servers' clock below this is taken for the time that their answer travelled and waited.
     package static let clockOffsetMillisMin: Int64 = 5_000
 
+    /// Ends of lifetimes that may be queued above twice those that count, before the void ones are looked for.
+    package static let voidExpiriesMax = 1_024
     /// The longest that a timer is set for; wall clocks jump meanwhile.
     package static let timerMillisMax: Int64 = 60_000
 

@@ -44,6 +44,8 @@ struct Link: Sendable {
     var sentIDs: ClosedRange<UInt64>?
     /// The number of the last event on this connection.
     var lastSequence: Int64?
+    /// What the servers were answered, or will be once the map is read.
+    var pulled: Set<ReplicaState.Pull> = []
 
     var isReady: Bool { state == .ready }
 
@@ -64,6 +66,7 @@ struct Link: Sendable {
         wasAcknowledged = false
         sentIDs = nil
         lastSequence = nil
+        pulled = []
     }
 
     mutating func noteSent(_ id: UInt64) {

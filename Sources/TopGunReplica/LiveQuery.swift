@@ -20,6 +20,10 @@ struct LiveQuery: Sendable {
     /// Places whose record came, with its stamp, after the answer did.
     var fresh: Set<Int32> = []
     var isConfirmed = false
+    /// Whether the server is to be asked, for the first time or again.
+    var isSubscriptionDue = false
+    /// When it was asked on this connection; `nil` once it has answered.
+    var askedMillis: Int64?
 
     mutating func forgetAnswers() {
         answers.removeAll()

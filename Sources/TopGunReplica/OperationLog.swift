@@ -106,6 +106,16 @@ extension OperationLog {
         return nil
     }
 
+    /// Whether any operation is ready to be sent.
+    var hasReady: Bool {
+        var slot = unsent
+        while slot != RecordTable.none {
+            if self[slot].state == .ready { return true }
+            slot = next(after: slot)
+        }
+        return false
+    }
+
     /// Says that this operation may be ready again.
     mutating func unsentAgain(_ slot: Int32) {
         if unsent == RecordTable.none || self[slot].id < self[unsent].id { unsent = slot }

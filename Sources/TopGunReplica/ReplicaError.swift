@@ -5,6 +5,8 @@ package struct ReplicaError: Error, Equatable, Sendable {
         case badMapName
         case keyTooLong
         case valueTooLarge
+        /// Not exactly one MessagePack value, or nested deeper than servers take.
+        case badValue
         /// A lifetime that is negative or beyond what stamps can hold.
         case badLifetime
         case tooManyMaps

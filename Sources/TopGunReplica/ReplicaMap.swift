@@ -20,6 +20,8 @@ struct ReplicaMap: Sendable {
     var walk = MerkleWalk()
     /// Whether a comparison with the servers is due on this connection.
     var isSyncDue = false
+    /// Whether another one is due once the root is here that was asked for: events were lost meanwhile.
+    var isSyncDueAfterRoot = false
     /// Whether the server has reset the map on this connection already.
     var wasReset = false
     var lastSyncMillis: Int64 = 0

@@ -96,6 +96,7 @@ extension ReplicaState {
         unsendAll()
         stopSyncs()
         pulls.removeAll()
+        wasGapSeen = false
         for id in sortedQueries { queries[id]?.isConfirmed = false }
     }
 
@@ -177,7 +178,8 @@ extension ReplicaState {
             awaitToken(at: now)
             return false
         }
-        guard let user = greeting.userID, ByteString(user) != pinned else { return true }
+        // Who is not named is somebody else, too.
+        guard greeting.userID.map({ ByteString($0) }) != pinned else { return true }
         token = nil
         effects.notices.append(.otherUser)
         dropAndRetry(code: 1000, at: now)
@@ -222,7 +224,7 @@ extension ReplicaState {
         }
         // Pending operations first, then queries, then maps (protocol.md 2.1).
         sendOperations(at: now)
-        for id in sortedQueries { sendSubscription(id) }
+        for id in sortedQueries { sendSubscription(id, at: now) }
     }
 
     /// Nobody answered DEVICE_HELLO in time: an official server does not, and goes on.

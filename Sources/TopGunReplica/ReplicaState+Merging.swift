@@ -85,9 +85,10 @@ extension ReplicaState {
         takeOut(slot)
         trustRecord(at: entry.ref)
         saving.retired.append(entry.id)
-        if let write = entry.write, entry.level < .persisted {
+        if entry.write == nil { saving.decided.append(DecidedOperation(id: entry.id, level: entry.level)) }
+        if entry.level < .persisted {
             let (map, key) = name(of: entry.ref)
-            retiredWrites.insert(write, id: entry.id, map: map, key: key)
+            retiredWrites.insert(entry.write, id: entry.id, map: map, key: key)
         }
         if pending != RecordTable.none {
             var isBaseKnown = true
@@ -111,16 +112,25 @@ extension ReplicaState {
         let entry = log[slot]
         let (map, key) = name(of: entry.ref)
         takeOut(slot)
-        let refused = SetAsideOperation(
+        refused.insert(entry.record.timestamp, at: entry.ref)
+        let setAside = SetAsideOperation(
             operation: StoredOperation(id: entry.id, map: map, key: key, record: entry.record), code: code)
-        setAsides.append(refused)
-        saving.setAside.append(refused)
+        setAsides.append(setAside)
+        saving.setAside.append(setAside)
         effects.results.append(
             WriteResult(
                 write: entry.write, id: entry.id, map: map, key: key,
                 outcome: .refused(code: code, losing: entry.record)))
         settleAfter(entry.ref, now)
-        markUnsaved(entry.ref, .remote)
+        // With the operation's leaving: a crash in between would leave a record that nobody knows to be refused.
+        markUnsaved(entry.ref, .local)
+    }
+
+    /// A write that no frame can carry, of a version that took any bytes for a value, is refused here: no server could
+    /// answer it, nor anything that is sent beside it.
+    mutating func refuseUnlessSendable(_ slot: Int32, _ now: ReplicaTime) {
+        guard role == .leader, !log[slot].record.value.isOneValue else { return }
+        refuse(slot, code: ByteString(Array("BAD_REQUEST".utf8)), now)
     }
 
     /// This device could not store a write: it did not happen.

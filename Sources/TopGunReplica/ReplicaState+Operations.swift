@@ -267,8 +267,12 @@ extension ReplicaState {
             if log[slot].level >= configuration.retireLevel { retire(slot, now) }
             return
         }
-        if level == .persisted, let write = retiredWrites.take(id) {
-            effects.results.append(write)
+        if level == .persisted, let retired = retiredWrites.take(id) {
+            if retired.write == nil {
+                saving.decided.append(DecidedOperation(id: id, level: level))
+            } else {
+                effects.results.append(retired)
+            }
         } else if link.sentIDs.map({ !$0.contains(id) }) ?? true {
             fault(.unknownOperation)
         }

@@ -20,12 +20,13 @@ extension ReplicaState {
         refreshAll(id, now)
         // The rows so far are read, not told.
         effects.queryChanges.removeAll { $0.query == id }
-        if link.isReady { sendSubscription(id) }
+        if link.isReady { sendSubscription(id, at: now) }
         return id
     }
 
     private static func filter(_ whereMap: Payload?) throws(ReplicaError) -> QueryFilter {
         guard let whereMap else { return .everything }
+        guard whereMap.isOneValue else { throw ReplicaError(.badQuery) }
         let filter = whereMap.bytes.withUnsafeBytes { bytes -> QueryFilter? in
             do throws(QueryError) { return try QueryFilter(whereMap: bytes) } catch { return nil }
         }
@@ -52,9 +53,35 @@ extension ReplicaState {
 
     var sortedQueries: [QueryID] { queries.keys.sorted { $0.number < $1.number } }
 
-    mutating func sendSubscription(_ id: QueryID) {
+    /// Whether the server has answered the query on the present connection.
+    package func isConfirmed(_ query: QueryID) -> Bool { queries[query]?.isConfirmed ?? false }
+
+    /// Asks again where it is due. An answer that is on its way is awaited first, so that a server which loses events all
+    /// the time is not asked faster than it answers.
+    mutating func sendSubscriptions(at now: ReplicaTime) {
+        guard link.isReady, areSubscriptionsDue else { return }
+        areSubscriptionsDue = false
+        for id in sortedQueries {
+            guard let live = queries[id], live.isSubscriptionDue else { continue }
+            if let asked = live.askedMillis, now.steadyMillis - asked < ReplicaLimits.queryStallMillis {
+                areSubscriptionsDue = true
+                continue
+            }
+            sendSubscription(id, at: now)
+        }
+    }
+
+    /// Has a query asked again as soon as it can be.
+    mutating func subscribeSoon(_ id: QueryID) {
+        queries[id]?.isSubscriptionDue = true
+        areSubscriptionsDue = true
+    }
+
+    mutating func sendSubscription(_ id: QueryID, at now: ReplicaTime) {
         guard link.isReady, let live = queries[id] else { return }
         queries[id]?.forgetAnswers()
+        queries[id]?.isSubscriptionDue = false
+        queries[id]?.askedMillis = now.steadyMillis
         var request = QueryRequest()
         request.equals = live.whereMap
         send(
@@ -134,7 +161,9 @@ extension ReplicaState {
 extension ReplicaState {
     mutating func queryAnswered(_ response: QueryResponse, at now: ReplicaTime) {
         guard let id = query(wireID: response.queryID) else { return }
+        queries[id]?.askedMillis = nil
         if response.error != nil {
+            queries[id]?.isConfirmed = false
             effects.notices.append(.queryRefused(id))
             return
         }

@@ -18,11 +18,12 @@ extension ReplicaState {
             for operation in changes.operations { takeOver(operation, now) }
             for entry in changes.entries { mergeStored(entry, now) }
         case .follower:
-            let ids = log.ids
+            let ids = outstandingOperations
             for (id, fate) in zip(ids, fates) { noteFate(fate, of: id) }
             for entry in changes.entries { replaceStored(entry, now) }
         }
         storeSequence = max(storeSequence, changes.sequence)
+        refused.forget(upTo: storeSequence, maps)
         for operation in changes.operations { lastOperationID = max(lastOperationID, operation.id) }
     }
 
@@ -32,16 +33,24 @@ extension ReplicaState {
         guard log.slot(ofID: operation.id) == nil, operation.record.timestamp.node != clock.node else { return }
         let map = mapIndex(named: operation.map)
         let ref = EntryRef(map: map, place: maps[map].table.makePlace(of: operation.key))
-        let stood = maps[map].table.entries[Int(ref.place)].record
-        adopt(operation)
+        guard !refused.contains(operation.record.timestamp, at: ref) else { return }
+        adoptVisibly(operation, at: ref, now)
         // A record of ours may have been written over the follower's before we knew of it.
         markUnsaved(ref, .remote)
-        if maps[map].table.entries[Int(ref.place)].record != stood { tell(ref, isLocal: false, now) }
+    }
+
+    /// Takes an operation into the log of a replica that is looked at already.
+    private mutating func adoptVisibly(_ operation: StoredOperation, at ref: EntryRef, _ now: ReplicaTime) {
+        let stood = maps[Int(ref.map)].table.entries[Int(ref.place)].record
+        adopt(operation)
+        if maps[Int(ref.map)].table.entries[Int(ref.place)].record != stood { tell(ref, isLocal: false, now) }
+        if let slot = log.slot(ofID: operation.id) { refuseUnlessSendable(slot, now) }
     }
 
     private mutating func mergeStored(_ entry: StoredEntry, _ now: ReplicaTime) {
         guard let map = mapIndices[entry.map], let record = entry.record else { return }
         let ref = EntryRef(map: map, place: maps[map].table.makePlace(of: entry.key))
+        guard !refused.contains(record.timestamp, at: ref) else { return }
         let stored = maps[map].table.entries[Int(ref.place)].record
         guard stored.map({ record.replaces($0, tie: .repeatChangesNothing) }) ?? (maps[map].loading != .known) else {
             return
@@ -71,17 +80,24 @@ extension ReplicaState {
         return pendings[entry.pending].writes.contains { log[$0].state == .new }
     }
 
-    /// What the leader made of a write of this follower.
+    /// What the leader made of a write of this follower. Of one whose fate is not known any more nothing is said: it may
+    /// have been refused, so no level may be reported.
     private mutating func noteFate(_ fate: OperationFate, of id: UInt64) {
-        guard let slot = log.slot(ofID: id) else { return }
+        guard let slot = log.slot(ofID: id) else {
+            guard case .retired(.persisted) = fate, let retired = retiredWrites.take(id), retired.write != nil else {
+                return
+            }
+            return effects.results.append(retired)
+        }
         let entry = log[slot]
         let (map, key) = name(of: entry.ref)
         switch fate {
         case .pending: return
-        case .retired:
+        case .unknown: break
+        case .retired(let level):
             effects.results.append(
-                WriteResult(
-                    write: entry.write, id: id, map: map, key: key, outcome: .reached(configuration.retireLevel)))
+                WriteResult(write: entry.write, id: id, map: map, key: key, outcome: .reached(level)))
+            if level < .persisted { retiredWrites.insert(entry.write, id: id, map: map, key: key) }
         case .setAside(let code):
             setAsides.append(
                 SetAsideOperation(
@@ -110,13 +126,16 @@ extension ReplicaState {
         role = .leader
         identity = stored
         // The node id of this run goes on; the store learns it with the next stamp, before anything is sent.
-        let stamped = clock
-        clock = HybridLogicalClock(node: stamped.node, restoredBound: 0)
-        observe(Timestamp(millis: stamped.millis, counter: stamped.counter, node: stamped.node))
+        // What was stamped so far lies below what is stored now, or the next run could stamp it again.
+        clock = HybridLogicalClock(node: clock.node, restoredBound: clock.millis)
         noteClockBound()
         restore(maps: knownMaps)
-        restore(operations: operations)
         setAsides = setAside
+        for operation in operations {
+            let map = mapIndex(named: operation.map)
+            let ref = EntryRef(map: map, place: maps[map].table.makePlace(of: operation.key))
+            adoptVisibly(operation, at: ref, now)
+        }
         for map in maps.indices where maps[map].isOpen && maps[map].loading == .loaded { syncSoon(map) }
         connectIfWanted(at: now)
     }

@@ -39,7 +39,7 @@ extension ReplicaState {
         saving.isIdentityUnsaved = false
         swap(&transaction.clearedMaps, &saving.clearedMaps)
         var entries: [EntryRef] = []
-        takeEntries(into: &transaction, &entries)
+        let localCount = takeEntries(into: &transaction, &entries)
         var cursors: [Int] = []
         if !saving.hasRemoteEntries {
             // Only now: a cursor says that everything up to it is in the store.
@@ -61,16 +61,20 @@ extension ReplicaState {
         swap(&transaction.retired, &saving.retired)
         swap(&transaction.setAside, &saving.setAside)
         swap(&transaction.forgotten, &saving.forgotten)
+        swap(&transaction.decided, &saving.decided)
         saving.inFlight = Saving.InFlight(
-            transaction: StoreTransaction(), entries: entries, maps: cursors, operations: saving.operations,
-            restamped: saving.restamped)
+            transaction: StoreTransaction(), entries: entries, localCount: localCount, maps: cursors,
+            operations: saving.operations, restamped: saving.restamped)
         saving.operations = []
         saving.restamped = []
         saving.inFlight?.transaction = transaction
         effects.transaction = transaction
     }
 
-    private mutating func takeEntries(into transaction: inout StoreTransaction, _ entries: inout [EntryRef]) {
+    /// Returns how many of the entries are those of local writes; they come first.
+    private mutating func takeEntries(
+        into transaction: inout StoreTransaction, _ entries: inout [EntryRef]
+    ) -> Int {
         let rule: StoredEntry.Rule = role == .leader ? .replace : .merge
         func take(_ ref: EntryRef, _ maps: inout [ReplicaMap]) {
             let map = Int(ref.map)
@@ -89,6 +93,7 @@ extension ReplicaState {
                 ReplicaLimits.transactionEntriesMax))
         for ref in saving.localEntries { take(ref, &maps) }
         saving.localEntries.removeAll(keepingCapacity: true)
+        let localCount = entries.count
         while saving.hasRemoteEntries, transaction.entries.count < ReplicaLimits.transactionEntriesMax {
             take(saving.remoteEntries[saving.remoteStart], &maps)
             saving.remoteStart += 1
@@ -97,6 +102,7 @@ extension ReplicaState {
             saving.remoteEntries.removeAll(keepingCapacity: true)
             saving.remoteStart = 0
         }
+        return localCount
     }
 
     func name(of ref: EntryRef) -> (map: ByteString, key: ByteString) {
@@ -130,6 +136,19 @@ extension ReplicaState {
             lastOperationID += UInt64(done.operations.count)
         }
         if outcome.sequence == storeSequence + 1 { storeSequence = outcome.sequence }
+        for setAside in done.transaction.setAside {
+            if let ref = ref(of: setAside.operation) {
+                refused.committed(setAside.operation.record.timestamp, at: ref, sequence: outcome.sequence)
+            }
+        }
+        refused.forget(upTo: storeSequence, maps)
+    }
+
+    private func ref(of operation: StoredOperation) -> EntryRef? {
+        guard let map = mapIndices[operation.map], let place = maps[map].table.place(of: operation.key) else {
+            return nil
+        }
+        return EntryRef(map: map, place: place)
     }
 
     /// Nothing of the transaction was written: its local writes did not happen, everything else is tried again.
@@ -144,8 +163,13 @@ extension ReplicaState {
         saving.retired = transaction.retired + saving.retired
         saving.setAside = transaction.setAside + saving.setAside
         saving.forgotten = transaction.forgotten + saving.forgotten
+        saving.decided = transaction.decided + saving.decided
         saving.restamped = failed.restamped + saving.restamped
-        for ref in failed.entries { markUnsaved(ref, .remote) }
+        for (index, ref) in failed.entries.enumerated() {
+            // What goes with an operation goes with it again. A follower's write is undone, and what stands then is in
+            // the store already.
+            markUnsaved(ref, role == .leader && index < failed.localCount ? .local : .remote)
+        }
         // What is offered again to restored servers is no new write: it stays, and is tried again.
         let kept = failed.operations.filter { log[$0].write == nil }
         saving.operations = kept + saving.operations

@@ -11,16 +11,28 @@ extension ReplicaState {
         syncsDue.append(map)
     }
 
-    mutating func syncAllSoon() {
-        for map in maps.indices where maps[map].isOpen { syncSoon(map) }
-        for id in sortedQueries { sendSubscription(id) }
+    /// Asks for everything that could have been in lost events, once in a turn however many gaps it had.
+    mutating func askAgainAfterGap() {
+        guard wasGapSeen else { return }
+        wasGapSeen = false
+        for map in maps.indices where maps[map].isOpen { syncAfterAnswer(map) }
+        for id in sortedQueries { subscribeSoon(id) }
+    }
+
+    /// Has a map compared again of which events were lost. A root that is on its way is awaited first, so that a server
+    /// which loses events all the time is not asked faster than it answers.
+    private mutating func syncAfterAnswer(_ map: Int) {
+        if maps[map].walk.phase == .asked {
+            maps[map].isSyncDueAfterRoot = true
+        } else {
+            syncSoon(map)
+        }
     }
 
     /// Sends SYNC_INIT for maps that are due. They wait for the log to be sent, for otherwise the servers would tell us
     /// all that we are about to tell them; but not for ever.
     mutating func startSyncs(at now: ReplicaTime) {
-        guard link.isReady, !syncsDue.isEmpty else { return }
-        if log.nextReady() != nil, now.steadyMillis - link.readyMillis < ReplicaLimits.syncDelayMillisMax { return }
+        guard link.isReady, !syncsDue.isEmpty, !isSyncDelayed(at: now) else { return }
         var waiting: [Int] = []
         for map in syncsDue {
             guard maps[map].loading == .loaded else {
@@ -39,10 +51,16 @@ extension ReplicaState {
         syncsDue = waiting
     }
 
+    /// Whether maps wait for the log to be sent.
+    func isSyncDelayed(at now: ReplicaTime) -> Bool {
+        !syncsDue.isEmpty && log.hasReady && now.steadyMillis - link.readyMillis < ReplicaLimits.syncDelayMillisMax
+    }
+
     /// The connection is gone; everything will be compared again on the next one.
     mutating func stopSyncs() {
         for map in maps.indices {
             maps[map].walk = MerkleWalk()
+            maps[map].isSyncDueAfterRoot = false
             maps[map].table.keepContent(under: nil)
         }
         busyMaps.removeAll()
@@ -115,6 +133,10 @@ extension ReplicaState {
             isEqual: isEqual(map, message.rootHash, link.hashKey == nil ? nil : content), steadyMillis: now.steadyMillis
         )
         noteWalk(map, at: now)
+        if maps[map].isSyncDueAfterRoot {
+            maps[map].isSyncDueAfterRoot = false
+            syncSoon(map)
+        }
     }
 
     /// Whether a map is what a root says; the content decides, where it was told.
@@ -185,15 +207,15 @@ extension ReplicaState {
     /// Events are numbered per connection; a gap says that some were lost.
     mutating func noteSequence(_ sequence: Int64?) {
         guard let sequence else { return }
-        if let last = link.lastSequence, last < .max, sequence > last + 1 { syncAllSoon() }
+        if let last = link.lastSequence, last < .max, sequence > last + 1 { wasGapSeen = true }
         link.lastSequence = max(link.lastSequence ?? sequence, sequence)
     }
 
     /// RESYNC: the server had to drop events of a map.
     mutating func resyncRequired(_ name: ByteString) {
         guard let map = mapIndices[name], maps[map].isOpen else { return }
-        syncSoon(map)
-        for id in maps[map].queries { sendSubscription(id) }
+        syncAfterAnswer(map)
+        for id in maps[map].queries { subscribeSoon(id) }
     }
 
     /// SYNC_RESET_REQUIRED: what is here may hold keys whose removal the servers have forgotten. Everything goes but what
@@ -242,13 +264,15 @@ extension ReplicaState {
 // MARK: - What only we have
 
 extension ReplicaState {
-    /// MERKLE_PULL: the servers ask for our records below a path.
+    /// MERKLE_PULL: the servers ask for our records below a path. Each path is answered once on a connection, which is as
+    /// often as servers ask: the answer to the root is the whole map.
     mutating func pulled(_ request: MapPath, at now: ReplicaTime) {
         guard link.features.contains(.pull) else { return fault(.outOfPlace) }
         guard let map = mapIndices[request.mapName] else { return push([], of: request) }
+        let pull = Pull(map: map, path: request.path)
+        guard link.pulled.count < ReplicaLimits.pullsMax, link.pulled.insert(pull).inserted else { return }
         guard maps[map].loading != .loaded else { return answerPull(map, request.path) }
-        guard pulls.count < ReplicaLimits.pullsMax else { return }
-        pulls.append(Pull(map: map, path: request.path))
+        pulls.append(pull)
         load(map)
     }
 

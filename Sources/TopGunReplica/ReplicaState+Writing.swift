@@ -8,6 +8,7 @@ extension ReplicaState {
         _ value: Payload, for key: ByteString, in map: MapID, ttlMillis: Int64 = 0, at now: ReplicaTime
     ) throws(ReplicaError) -> WriteID {
         guard value.bytes.count <= ReplicaLimits.valueBytesMax else { throw ReplicaError(.valueTooLarge) }
+        guard value.isOneValue else { throw ReplicaError(.badValue) }
         guard ttlMillis >= 0, ttlMillis <= ModelLimits.millisMax else { throw ReplicaError(.badLifetime) }
         return try write(value, ttlMillis: ttlMillis, for: key, in: map, at: now)
     }
@@ -110,13 +111,16 @@ extension ReplicaState {
 extension ReplicaState {
     /// Makes a record, or none, what stands for a key, and tells whoever looks.
     mutating func show(_ record: LWWRecord?, isOwn: Bool, at ref: EntryRef, isLocal: Bool, _ now: ReplicaTime) {
-        let (map, place) = (Int(ref.map), Int(ref.place))
-        maps[map].table.put(record, isOwn: isOwn, at: place)
-        if let record, record.ttlMillis > 0, !record.isTombstone {
-            let (end, overflow) = record.timestamp.millis.addingReportingOverflow(record.ttlMillis)
-            if !overflow { expiries.insert(ref, wallMillis: end + 1) }
-        }
+        put(record, isOwn: isOwn, at: ref)
         tell(ref, isLocal: isLocal, now)
+    }
+
+    /// Makes a record, or none, what stands for a key, and sees to its end where it has a lifetime.
+    mutating func put(_ record: LWWRecord?, isOwn: Bool, at ref: EntryRef) {
+        maps[Int(ref.map)].table.put(record, isOwn: isOwn, at: Int(ref.place))
+        guard let end = record?.invisibleFromMillis else { return }
+        if expiries.needsSweep { expiries.sweep(maps) }
+        expiries.insert(ref, wallMillis: end)
     }
 
     /// Tells observers and live queries that a key may look different.

@@ -35,9 +35,12 @@ package struct ReplicaState: ~Copyable, Sendable {
     var log = OperationLog()
     var pendings = PendingKeys()
     var setAsides: [SetAsideOperation] = []
+    var refused = RefusedWrites()
     var saving = Saving()
     var queries: [QueryID: LiveQuery] = [:]
     var lastQuery: UInt64 = 0
+    /// Whether any of them is to be asked for again.
+    var areSubscriptionsDue = false
     var expiries = ExpiryQueue()
     var nodes = NodeNames()
     var lastWrite: UInt64 = 0
@@ -71,6 +74,8 @@ package struct ReplicaState: ~Copyable, Sendable {
     var busyMaps: [Int] = []
     /// Paths that a server asked for, of maps that are still being read.
     var pulls: [Pull] = []
+    /// Events were lost, so whatever could have been in them is asked for again at the end of the turn.
+    var wasGapSeen = false
     /// Set while own records are offered again to servers that were restored from a backup.
     var reoffer: Reoffer?
 
@@ -83,7 +88,7 @@ package struct ReplicaState: ~Copyable, Sendable {
     /// Where messages are put together.
     let scratch = ByteSink()
 
-    struct Pull: Sendable {
+    struct Pull: Hashable, Sendable {
         var map: Int
         var path: MerklePath
     }
@@ -119,8 +124,14 @@ package struct ReplicaState: ~Copyable, Sendable {
     /// Whether the store has everything that is here.
     package var isSaved: Bool { saving.isEmpty && saving.inFlight == nil }
 
-    /// Ids of the operations in the log, ascending.
-    package var outstandingOperations: [UInt64] { log.ids }
+    /// Ids of the operations that there may be news of: those in the log, ascending; in a follower then those that left it
+    /// and may still reach the database.
+    package var outstandingOperations: [UInt64] {
+        switch role {
+        case .leader: log.ids
+        case .follower: log.ids + retiredWrites.ids
+        }
+    }
 
     /// Operations that were refused for good and not dealt with yet.
     package var setAsideOperations: [SetAsideOperation] { setAsides }
@@ -153,6 +164,9 @@ extension ReplicaState {
         self.token = token
         self.storeSequence = max(self.storeSequence, storeSequence)
         isStarted = true
+        for id in log.ids {
+            if let slot = log.slot(ofID: id) { refuseUnlessSendable(slot, now) }
+        }
         connectIfWanted(at: now)
     }
 
@@ -176,7 +190,7 @@ extension ReplicaState {
         log.number(slot, id: operation.id)
         pendings[maps[map].table.entries[place].pending].writes.append(slot)
         if stored.map({ record.replaces($0, tie: .repeatChangesNothing) }) ?? true {
-            maps[map].table.put(record, isOwn: true, at: place)
+            put(record, isOwn: true, at: ref)
         }
         observe(record.timestamp)
     }
@@ -216,12 +230,14 @@ extension ReplicaState {
         guard maps.indices.contains(map), maps[map].loading == .loading else { return }
         if maps[map].table.entries.isEmpty { maps[map].table.reserveCapacity(entries.count) }
         for entry in entries {
-            guard let record = entry.record else { continue }
+            // What is no value could be read by nobody, and would be offered to servers together with what is.
+            guard let record = entry.record, record.value.isOneValue else { continue }
             let place = maps[map].table.makePlace(of: entry.key)
             restore(interned(record), isOwn: entry.isOwn, at: EntryRef(map: map, place: place), now)
         }
         guard isLast else { return }
         maps[map].loading = .loaded
+        refused.forget(upTo: storeSequence, maps)
         effects.notices.append(.mapLoaded(id))
         if maps[map].isOpen { syncSoon(map) }
         continueReoffer(after: map, at: now)
@@ -240,6 +256,7 @@ extension ReplicaState {
 
     /// Puts a stored record where it was, below whatever has happened since.
     private mutating func restore(_ record: LWWRecord, isOwn: Bool, at ref: EntryRef, _ now: ReplicaTime) {
+        guard !refused.contains(record.timestamp, at: ref) else { return }
         let place = Int(ref.place)
         let entry = maps[Int(ref.map)].table.entries[place]
         if entry.pending != RecordTable.none {

@@ -59,8 +59,11 @@ package struct StoreTransaction: Sendable, Equatable {
     package var retired: [UInt64] = []
     /// Operations that leave the log for the list of those that were refused for good.
     package var setAside: [SetAsideOperation] = []
-    /// Ids that leave the list of refused operations: the application has dealt with them.
+    /// Ids that leave the list of refused operations: the application has dealt with them. That they were refused stays
+    /// known for the process that wrote them (``OperationFate``).
     package var forgotten: [UInt64] = []
+    /// How far operations have come that left the log and that this process did not write, for the one that did.
+    package var decided: [DecidedOperation] = []
 
     package init() {}
 
@@ -70,7 +73,7 @@ package struct StoreTransaction: Sendable, Equatable {
 
     package var isEmpty: Bool {
         identity == nil && clearedMaps.isEmpty && maps.isEmpty && entries.isEmpty && newOperations.isEmpty
-            && restamped.isEmpty && retired.isEmpty && setAside.isEmpty && forgotten.isEmpty
+            && restamped.isEmpty && retired.isEmpty && setAside.isEmpty && forgotten.isEmpty && decided.isEmpty
     }
 }
 
@@ -188,11 +191,25 @@ package struct SetAsideOperation: Sendable, Equatable {
     }
 }
 
+/// An operation that left the log, and the highest level that the servers reported of it.
+package struct DecidedOperation: Sendable, Equatable {
+    package var id: UInt64
+    package var level: WriteConcern
+
+    package init(id: UInt64, level: WriteConcern) {
+        self.id = id
+        self.level = level
+    }
+}
+
 package enum OperationFate: Sendable, Equatable {
     case pending
-    /// No longer in the log: safe on the servers.
-    case retired
+    /// No longer in the log: the servers hold it at this level.
+    case retired(WriteConcern)
     case setAside(code: ByteString)
+    /// No longer in the log, and nothing is known of it: it was decided by the process that wrote it, or more than
+    /// ``ReplicaLimits/decidedOperationsMax`` operations ago.
+    case unknown
 }
 
 /// What changed in a store that several processes share.

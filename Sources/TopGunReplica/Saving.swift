@@ -22,6 +22,8 @@ struct Saving: Sendable {
     var retired: [UInt64] = []
     var setAside: [SetAsideOperation] = []
     var forgotten: [UInt64] = []
+    /// What became of operations that other processes may have written.
+    var decided: [DecidedOperation] = []
     /// What the shell is committing.
     var inFlight: InFlight?
     /// Whether an application waits to hear that its write is stored.
@@ -32,7 +34,9 @@ struct Saving: Sendable {
 
     struct InFlight: Sendable {
         var transaction: StoreTransaction
+        /// Places in the transaction; the first ``localCount`` of them with local writes.
         var entries: [EntryRef]
+        var localCount: Int
         var maps: [Int]
         var operations: [Int32]
         var restamped: [Int32]
@@ -43,5 +47,6 @@ struct Saving: Sendable {
     var isEmpty: Bool {
         !isIdentityUnsaved && clearedMaps.isEmpty && maps.isEmpty && localEntries.isEmpty && !hasRemoteEntries
             && operations.isEmpty && restamped.isEmpty && retired.isEmpty && setAside.isEmpty && forgotten.isEmpty
+            && decided.isEmpty
     }
 }

@@ -5,6 +5,8 @@ enum JSONValue: Codable, Sendable, Equatable {
     case null
     case bool(Bool)
     case integer(Int64)
+    /// An integer that only fits without a sign.
+    case large(UInt64)
     case double(Double)
     case text(String)
     case bytes(Data)
@@ -31,6 +33,8 @@ enum JSONValue: Codable, Sendable, Equatable {
             self = .bool(value)
         } else if let value = tried(Int64.self) {
             self = .integer(value)
+        } else if let value = tried(UInt64.self) {
+            self = .large(value)
         } else if let value = tried(Double.self) {
             self = .double(value)
         } else if let value = tried(String.self) {
@@ -55,6 +59,7 @@ enum JSONValue: Codable, Sendable, Equatable {
         case .null: try scalar.encodeNil()
         case .bool(let value): try scalar.encode(value)
         case .integer(let value): try scalar.encode(value)
+        case .large(let value): try scalar.encode(value)
         case .double(let value): try scalar.encode(value)
         case .text(let value): try scalar.encode(value)
         case .array(let value): try scalar.encode(value)
@@ -70,7 +75,7 @@ enum JSONValue: Codable, Sendable, Equatable {
         case .array(let elements): .array(elements.map(\.forJSON))
         case .object(let fields): .object(fields.mapValues(\.forJSON))
         case .double(let value) where !value.isFinite: .text("\(value)")
-        case .null, .bool, .integer, .double, .text: self
+        case .null, .bool, .integer, .large, .double, .text: self
         }
     }
 

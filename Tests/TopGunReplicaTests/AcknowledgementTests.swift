@@ -309,6 +309,78 @@ import TopGunWire
         #expect(client.record("a", in: map) == again.first)
     }
 
+    @Test(arguments: [true, false])
+    func `no page of the store brings a refused write back`(isCommitted: Bool) throws {
+        let offline = try TestClient()
+        try offline.set("a", 1, in: try offline.open("todos"))
+        let client = try TestClient(store: offline.store)
+        client.loadsAtOnce = false
+        let map = try client.open("todos")
+        let page = try client.store.entries(ofMap: "todos", after: nil, limit: 9)
+        #expect(page.map(\.isOwn) == [true])
+        client.connect()
+        client.commitsAtOnce = isCommitted
+        client.receive(Self.ack(Self.refusal(1, .forbidden)))
+        client.state.loaded(map: map, entries: page, isLast: true, at: client.now)
+        client.settle()
+        #expect(client.record("a", in: map) == nil)
+        client.commitsAtOnce = true
+        client.commit()
+        client.settle()
+        #expect(try client.store.entries(ofMap: "todos", after: nil, limit: 9).isEmpty)
+        #expect(client.setAside.count == 1 && client.pendingCount == 0)
+    }
+
+    @Test func `a refusal that could not be stored yet stands above what is stored`() throws {
+        let offline = try TestClient()
+        try offline.set("a", 1, in: try offline.open("todos"))
+        let client = try TestClient(store: offline.store)
+        client.connect()
+        client.store.failure = StoreError(code: .full, message: "no space")
+        client.receive(Self.ack(Self.refusal(1, .forbidden)))
+        let map = try client.open("todos")
+        #expect(client.record("a", in: map) == nil)
+        client.store.failure = nil
+        client.answersPings = true
+        client.pass(2_000)
+        #expect(client.record("a", in: map) == nil && client.isSaved)
+        #expect(try client.store.entries(ofMap: "todos", after: nil, limit: 9).isEmpty)
+        #expect(try client.store.setAside(after: 0, limit: 9).count == 1)
+    }
+
+    @Test func `a refused write leaves the store together with its operation`() throws {
+        let (client, map) = try connected()
+        try client.set("a", 1, in: map)
+        client.store.failure = StoreError(code: .full, message: "no space")
+        // More than one transaction holds, in front of the refusal.
+        let records = (0..<ReplicaLimits.transactionEntriesMax).map {
+            KeyedRecord(key: ByteString("k\($0)"), record: .server($0, 1))
+        }
+        client.receive(.syncLeaf(SyncLeaf(mapName: "todos", path: .root, records: records)))
+        client.receive(Self.ack(Self.refusal(1, .forbidden)))
+        client.store.failure = nil
+        client.commitsAtOnce = false
+        client.advance(1_100)
+        client.settle()
+        let transaction = try #require(client.transaction)
+        #expect(transaction.setAside.map(\.operation.id) == [1])
+        #expect(transaction.entries.first?.key == "a" && transaction.entries.first?.record == nil)
+    }
+
+    @Test func `operations that wait for new stamps do not wait for the end of a pause`() throws {
+        let (client, map) = try connected()
+        for value in 1...3 { try client.set("a", value, in: map) }
+        _ = client.takeSent()
+        client.answersPings = true
+        client.receive(
+            Self.ack(
+                Self.refusal(1, .clockAhead, serverTime: TestClient.start.wallMillis), Self.refusal(2, .busy)))
+        client.pass(5_000)
+        #expect(client.takeSent().operations.isEmpty, "the third is undecided")
+        client.receive(Self.ack(Self.result(3)))
+        #expect(client.takeSent().operationIDs == [1, 2])
+    }
+
     @Test func `a new stamp that could not be stored yet stands above the stored one (B19)`() throws {
         let client = try ahead(loadsAtOnce: true)
         client.connect()
@@ -460,7 +532,7 @@ import TopGunWire
         client.receive(
             .acknowledgement(Acknowledgement(lastID: 1, results: [OperationResult(id: 1, level: .replicated)])))
         #expect(client.pendingCount == 1)
-        #expect(try client.store.fates(of: [1]) == [.retired])
+        #expect(try client.store.operations(after: 0, limit: 9).map(\.id) == [2])
     }
 }
 

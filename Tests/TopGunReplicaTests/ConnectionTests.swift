@@ -149,6 +149,13 @@ import TopGunWire
         #expect(other.notices.contains(.otherUser))
         #expect(other.takeSent().operations.isEmpty)
         #expect(other.pendingCount == 1)
+        // Nor as whoever the server does not name.
+        let unnamed = try TestClient(store: client.store, token: "of nobody")
+        try unnamed.open("todos")
+        _ = opened(unnamed)
+        unnamed.receive(.authenticationAcknowledged(Greeting(server: .test())))
+        #expect(unnamed.notices.contains(.otherUser))
+        #expect(unnamed.takeSent().isEmpty && unnamed.pendingCount == 1)
         // Nor as nobody.
         let nobody = try TestClient(store: client.store)
         try nobody.open("todos")

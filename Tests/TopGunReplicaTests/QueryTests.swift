@@ -68,6 +68,31 @@ import TopGunWire
         #expect(client.queryChanges == [QueryChange(query: query, key: "a", value: nil)])
     }
 
+    @Test func `rows of an earlier run leave when their lifetime ends`() throws {
+        let offline = try TestClient()
+        try offline.set("a", 1, in: try offline.open("todos"), ttlMillis: 500)
+        let client = try TestClient(store: offline.store)
+        let map = try client.open("todos")
+        let query = try client.state.subscribe(map, whereMap: nil, at: client.now)
+        #expect(client.state.rows(of: query).map(\.key) == ["a"])
+        client.pass(600)
+        #expect(client.queryChanges == [QueryChange(query: query, key: "a", value: nil)])
+    }
+
+    @Test func `a query is confirmed for as long as the connection that did it`() throws {
+        let (client, map) = try live()
+        let query = try client.state.subscribe(map, whereMap: nil, at: client.now)
+        #expect(!client.isConfirmed(query))
+        client.receive(.queryResponse(QueryResponse(queryID: "q1", results: [])))
+        #expect(client.isConfirmed(query))
+        client.receive(
+            .queryResponse(QueryResponse(queryID: "q1", results: [], error: "no", code: "QUERY_UNSUPPORTED")))
+        #expect(!client.isConfirmed(query))
+        client.receive(.queryResponse(QueryResponse(queryID: "q1", results: [])))
+        client.disconnect()
+        #expect(!client.isConfirmed(query))
+    }
+
     @Test func `before the map is compared the server's answer stands in, and local writes above it`() throws {
         let client = try TestClient()
         let map = try client.open("todos")
@@ -135,6 +160,10 @@ import TopGunWire
         let (client, map) = try live()
         #expect(throws: ReplicaError(.badQuery)) {
             _ = try client.state.subscribe(map, whereMap: .int(3), at: client.now)
+        }
+        #expect(throws: ReplicaError(.badQuery), "what would break the frame that it goes in") {
+            let twice = Payload(fields(("done", 0)).bytes + [0xc0])
+            _ = try client.state.subscribe(map, whereMap: twice, at: client.now)
         }
     }
 }

@@ -30,6 +30,17 @@ import TopGunWire
                 if !changes.isCut { break }
             }
         }
+
+        /// The other process is gone.
+        func lead(_ client: TestClient) throws {
+            let store = client.store
+            client.state.lead(
+                identity: try #require(try store.identity()), maps: try store.maps(),
+                operations: try store.operations(after: 0, limit: 99),
+                setAside: try store.setAside(after: 0, limit: 99),
+                at: client.now)
+            client.settle()
+        }
     }
 
     @Test func `a follower writes through the store and the leader sends it`() throws {
@@ -116,11 +127,7 @@ import TopGunWire
         try pair.app.set("a", 2, in: pair.appMap)
         try pair.tell(pair.widget)
         try pair.widget.set("b", 3, in: pair.widgetMap)
-        let store = pair.widget.store
-        pair.widget.state.lead(
-            identity: try #require(try store.identity()), maps: try store.maps(),
-            operations: try store.operations(after: 0, limit: 99), setAside: [], at: pair.widget.now)
-        pair.widget.settle()
+        try pair.lead(pair.widget)
         #expect(pair.widget.connections == [.open])
         pair.widget.connect()
         #expect(pair.widget.takeSent().operationIDs == [1, 2, 3])
@@ -153,6 +160,130 @@ import TopGunWire
         #expect(pair.app.takeSent().isEmpty && pair.app.node != node)
         #expect(try pair.app.store.operations(after: 0, limit: 9).count == 1)
         #expect(try #require(try pair.app.store.identity()).node != pair.app.node)
+    }
+
+    @Test func `a refusal that the leader's application has dealt with is still told to its author (B.1)`() throws {
+        let pair = try Pair()
+        pair.app.connect()
+        let write = try pair.widget.set("a", 2, in: pair.widgetMap)
+        try pair.tell(pair.app)
+        var refusal = OperationResult(id: 1)
+        refusal.refusal = .forbidden
+        pair.app.receive(.acknowledgement(Acknowledgement(lastID: 1, results: [refusal])))
+        pair.app.state.forgetSetAside(1)
+        pair.app.settle()
+        try pair.tell(pair.widget)
+        let losing = try #require(pair.app.results.compactMap(\.losing).first)
+        #expect(pair.widget.outcomes(of: write) == [.stored, .refused(code: "FORBIDDEN", losing: losing)])
+    }
+
+    @Test func `of a write whose fate nobody knows any more no level is reported (B.1)`() throws {
+        let pair = try Pair()
+        let write = try pair.widget.set("a", 2, in: pair.widgetMap)
+        pair.widget.state.storeChanged(
+            StoreChanges(sequence: 0, entries: [], operations: [], isCut: false), fates: [.unknown],
+            at: pair.widget.now)
+        pair.widget.settle()
+        #expect(pair.widget.pendingCount == 0)
+        #expect(pair.widget.outcomes(of: write) == [.stored])
+    }
+
+    @Test func `a follower hears of every level that its leader was told, and of none above (B.1)`() throws {
+        let pair = try Pair()
+        pair.app.connect(to: .test(features: [.levels]))
+        let official = try pair.widget.set("a", 1, in: pair.widgetMap)
+        try pair.tell(pair.app)
+        pair.app.receive(.acknowledgement(Acknowledgement(lastID: 1, level: .applied)))
+        try pair.tell(pair.widget)
+        #expect(pair.widget.outcomes(of: official) == [.stored, .reached(.applied)])
+
+        pair.app.disconnect()
+        pair.app.reconnect()
+        for isTogether in [false, true] {
+            let write = try pair.widget.set("a", 2, in: pair.widgetMap)
+            try pair.tell(pair.app)
+            let id = pair.widget.state.outstandingOperations[0]
+            let result = OperationResult(id: id, level: .replicated)
+            pair.app.receive(.acknowledgement(Acknowledgement(lastID: id, results: [result])))
+            if !isTogether {
+                try pair.tell(pair.widget)
+                #expect(pair.widget.outcomes(of: write) == [.stored, .reached(.replicated)])
+            }
+            pair.app.receive(.levelUp([LevelUp(id: id, level: .persisted)]))
+            for _ in 0..<2 { try pair.tell(pair.widget) }
+            #expect(pair.widget.outcomes(of: write).last == .reached(.persisted))
+            #expect(pair.widget.outcomes(of: write).count == (isTogether ? 2 : 3), "each once")
+        }
+        #expect(pair.app.results.allSatisfy { $0.write != nil }, "they are not the leader's own")
+    }
+
+    @Test func `a follower whose commit failed has nothing left to wait for`() throws {
+        let pair = try Pair()
+        pair.widget.store.failure = StoreError(code: .full, message: "no space")
+        let write = try pair.widget.set("a", 1, in: pair.widgetMap)
+        #expect(pair.widget.outcomes(of: write).count == 1)
+        pair.widget.store.failure = nil
+        pair.widget.pass(2_000)
+        #expect(pair.widget.timerMillis == nil)
+        #expect(pair.widget.contents(of: pair.widgetMap).isEmpty && pair.widget.isSaved)
+    }
+
+    @Test func `what others changed, read before a refusal, does not bring the write back`() throws {
+        let pair = try Pair()
+        pair.app.connect()
+        // Between the leader's changes lies one that it has not heard of, so that it will be told of its own as well.
+        try pair.widget.set("other", 1, in: pair.widgetMap)
+        try pair.app.set("a", 2, in: pair.appMap)
+        let late = try pair.app.store.changes(
+            since: pair.app.state.storeSequence, operationsAfter: pair.app.state.lastOperationID, limit: 9)
+        #expect(late.entries.map(\.key) == ["other", "a"])
+        var refusal = OperationResult(id: 2)
+        refusal.refusal = .forbidden
+        pair.app.receive(.acknowledgement(Acknowledgement(lastID: 2, results: [refusal])))
+        pair.app.state.storeChanged(late, fates: [], at: pair.app.now)
+        pair.app.settle()
+        #expect(pair.app.contents(of: pair.appMap).mapValues(\.int) == ["other": 1])
+        try pair.tell(pair.app)
+        #expect(pair.app.contents(of: pair.appMap).mapValues(\.int) == ["other": 1])
+    }
+
+    @Test func `rows with a lifetime that another process wrote leave when it ends`() throws {
+        let pair = try Pair()
+        let query = try pair.app.state.subscribe(pair.appMap, whereMap: nil, at: pair.app.now)
+        try pair.widget.set("a", 1, in: pair.widgetMap, ttlMillis: 500)
+        try pair.tell(pair.app)
+        #expect(pair.app.state.rows(of: query).map(\.key) == ["a"])
+        pair.app.queryChanges = []
+        pair.app.pass(600)
+        #expect(pair.app.queryChanges == [QueryChange(query: query, key: "a", value: nil)])
+    }
+
+    @Test func `who takes over tells of what only the store knew`() throws {
+        let pair = try Pair()
+        pair.widget.state.watch(pair.widgetMap, true)
+        try pair.app.set("a", 1, in: pair.appMap)
+        try pair.lead(pair.widget)
+        #expect(pair.widget.value("a", in: pair.widgetMap) == 1)
+        #expect(pair.widget.changes.map(\.key) == ["a"])
+    }
+
+    @Test func `no stamp is made twice after taking over without a write (K04)`() throws {
+        let pair = try Pair()
+        pair.app.connect()
+        try pair.widget.set("a", 1, in: pair.widgetMap)
+        let last = try #require(pair.widget.record("a", in: pair.widgetMap)).timestamp
+        // Neither the log nor an open map holds the stamp when the next run starts.
+        try pair.tell(pair.app)
+        let result = OperationResult(id: 1, level: .replicated)
+        pair.app.receive(.acknowledgement(Acknowledgement(lastID: 1, results: [result])))
+        try pair.tell(pair.widget)
+        try pair.lead(pair.widget)
+        let back = ReplicaTime(wallMillis: TestClient.start.wallMillis - 3_600_000, steadyMillis: 1)
+        let next = try TestClient(store: pair.widget.store, now: back)
+        #expect(next.node == "widget")
+        let map = try next.open("notes")
+        try next.set("b", 2, in: map)
+        #expect(try #require(next.record("b", in: map)).timestamp > last)
     }
 
     @Test(arguments: 0..<30) func `app and widget converge with the server (C05)`(seed: Int) throws {
@@ -205,4 +336,11 @@ import TopGunWire
         ClientMessage.deviceHello(DeviceHello(protocolVersion: 3, features: [.results, .levels])).encode(into: sink)
         return Array(sink.bytes)
     }()
+}
+
+extension WriteResult {
+    /// The value of a refused write.
+    fileprivate var losing: LWWRecord? {
+        if case .refused(_, let losing) = outcome { losing } else { nil }
+    }
 }

@@ -60,7 +60,7 @@ import TopGunWire
         client.store.failure = nil
         client.answersPings = true
         client.pass(2_000)
-        #expect(try client.store.fates(of: [1]) == [.retired])
+        #expect(try client.store.operations(after: 0, limit: 9).isEmpty)
     }
 
     @Test func `a map that could not be read is not open, and is read when it is opened again`() throws {

@@ -267,6 +267,110 @@ import TopGunWire
         #expect(client.takeSent().isEmpty, "late is not lost")
     }
 
+    /// A frame with all of these in it.
+    private func batch(_ messages: [ServerMessage]) -> ServerMessage {
+        func word(_ value: Int) -> [UInt8] { (0..<4).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) } }
+        var data = word(messages.count)
+        for message in messages {
+            let sink = ByteSink()
+            message.encode(into: sink)
+            data += word(sink.bytes.count) + Array(sink.bytes)
+        }
+        return .batch(Batch(count: nil, data: data))
+    }
+
+    @Test func `a server that asks for everything again and again is given it once on a connection`() throws {
+        let (client, map) = try live()
+        for index in 0..<50 { client.receive(event(ByteString("k\(index)"), .server(index, 1))) }
+        let content = client.contents(of: map).count
+        let paths = [MerklePath.root] + (0..<16).map { MerklePath.root.child($0) }
+        let pulls = paths.map { ServerMessage.merklePull(MapPath(mapName: "todos", path: $0)) }
+        func pushed() -> [SyncLeaf] {
+            client.takeSent().compactMap { if case .merklePush(let push) = $0 { push } else { nil } }
+        }
+        _ = client.takeSent()
+        client.receive(batch((0..<60).flatMap { _ in pulls }))
+        let pushes = pushed()
+        #expect(pushes.map(\.path) == paths, "each path once")
+        #expect(pushes.map(\.records.count).reduce(0, +) == 2 * content)
+        client.receive(batch(pulls))
+        #expect(pushed().isEmpty)
+        client.disconnect()
+        client.reconnect()
+        _ = client.takeSent()
+        client.receive(pulls[0])
+        #expect(pushed().map(\.records.count) == [content], "and again on the next one")
+    }
+
+    @Test func `what a client is asked for while it reads the map it gives once, too`() throws {
+        let first = try TestClient()
+        let map = try first.open("todos")
+        first.connect()
+        first.receive(event("a", .server(1, 1)))
+        let client = try TestClient(store: first.store)
+        client.connect()
+        client.loadsAtOnce = false
+        let page = try client.store.entries(ofMap: "todos", after: nil, limit: 9)
+        let pull = ServerMessage.merklePull(MapPath(mapName: "todos", path: .root))
+        _ = client.takeSent()
+        client.receive(batch([pull, pull, pull]))
+        client.state.loaded(map: map, entries: page, isLast: true, at: client.now)
+        client.settle()
+        client.receive(pull)
+        let pushes = client.takeSent().compactMap { if case .merklePush(let push) = $0 { push } else { nil } }
+        #expect(pushes.map(\.records.count) == [1])
+    }
+
+    @Test func `however many gaps there are, a map and a query are asked for once at a time`() throws {
+        let (client, map) = try live()
+        let query = try client.state.subscribe(map, whereMap: nil, at: client.now)
+        client.settle()
+        client.receive(.queryResponse(QueryResponse(queryID: "q1", results: [])))
+        func asked() -> [String] {
+            client.takeSent().map { message in
+                switch message {
+                case .querySubscribe: "QUERY_SUB"
+                case .syncStart: "SYNC_INIT"
+                default: "other"
+                }
+            }
+        }
+        var sequence: Int64 = 1
+        func gaps(_ count: Int) -> [ServerMessage] {
+            (0..<count).map { _ in
+                sequence += 2
+                return event("a", .server(Int(sequence), sequence), sequence: sequence)
+            }
+        }
+        client.receive(event("a", .server(1, 1), sequence: 1))
+        _ = asked()
+        client.receive(batch(gaps(500)))
+        #expect(asked() == ["QUERY_SUB", "SYNC_INIT"])
+        for _ in 0..<10 { client.receive(batch(gaps(5))) }
+        #expect(asked().isEmpty, "the answers are still on their way")
+        // What was lost behind the question may lack in its answer.
+        client.receive(.queryResponse(QueryResponse(queryID: "q1", results: [])))
+        #expect(asked() == ["QUERY_SUB"])
+        client.receive(root(client.state.merkleRoot(of: map)))
+        #expect(asked() == ["SYNC_INIT"])
+        client.receive(.queryResponse(QueryResponse(queryID: "q1", results: [])))
+        client.receive(root(client.state.merkleRoot(of: map)))
+        #expect(asked().isEmpty && client.syncState == .live && client.isConfirmed(query))
+    }
+
+    @Test func `a map that is read for longer than the log may hold it up is compared once it is there`() throws {
+        let client = try TestClient()
+        client.loadsAtOnce = false
+        let map = try client.open("todos")
+        client.connect()
+        client.answersPings = true
+        client.pass(20_000)
+        #expect(client.takeSent().syncedMaps.isEmpty)
+        client.state.loaded(map: map, entries: [], isLast: true, at: client.now)
+        client.settle()
+        #expect(client.takeSent().syncedMaps == ["todos"])
+    }
+
     @Test func `RESYNC makes the client compare the map again (C13)`() throws {
         let (client, _) = try live()
         client.receive(.resync(mapName: "todos"))

@@ -116,6 +116,46 @@ import TopGunWire
         #expect(client.pendingCount == 0)
     }
 
+    @Test func `what is not exactly one value is refused, for no frame with it in it is one`() throws {
+        let client = try TestClient()
+        let todos = try client.open("todos")
+        func nested(_ levels: Int) -> [UInt8] { [UInt8](repeating: 0x91, count: levels) + [1] }
+        let bad: [[UInt8]] = [
+            [], [1, 2], [0x81, 0xa1, 0x61], [0xc1], [0xdb, 0xff, 0xff, 0xff, 0xff],
+            nested(ModelLimits.valueDepthMax + 1),
+        ]
+        for bytes in bad {
+            #expect(throws: ReplicaError(.badValue), "\(bytes)") {
+                _ = try client.state.set(Payload(bytes), for: "a", in: todos, at: client.now)
+            }
+        }
+        for bytes in [[1], [0x81, 0xa1, 0x61, 1], nested(ModelLimits.valueDepthMax)] {
+            _ = try client.state.set(Payload(bytes.map { UInt8($0) }), for: "a", in: todos, at: client.now)
+        }
+        client.settle()
+        client.connect()
+        #expect(client.takeSent().operationIDs == [1, 2, 3])
+    }
+
+    @Test func `a log with what is no value in it, of an earlier version, holds nothing else up`() throws {
+        let offline = try TestClient()
+        let todos = try offline.open("todos")
+        try offline.set("a", 1, in: todos)
+        let broken = LWWRecord(value: Payload([0x81, 0xa1, 0x61]), timestamp: .server(1, node: "client-a"))
+        var transaction = StoreTransaction()
+        transaction.entries = [StoredEntry(map: "todos", key: "b", record: broken, isOwn: true)]
+        transaction.newOperations = [NewOperation(map: "todos", key: "b", record: broken)]
+        _ = try offline.store.commit(transaction)
+        let client = try TestClient(store: offline.store)
+        let map = try client.open("todos")
+        client.connect()
+        #expect(client.takeSent().operationIDs == [1])
+        #expect(client.setAside.map(\.code) == ["BAD_REQUEST"] && client.setAside.map(\.operation.record) == [broken])
+        #expect(client.record("b", in: map) == nil)
+        #expect(try client.store.operations(after: 0, limit: 9).map(\.id) == [1])
+        #expect(try client.store.entries(ofMap: "todos", after: nil, limit: 9).map(\.key) == ["a"])
+    }
+
     @Test func `stamps strictly grow over a restart, even when the wall clock was set back (K04)`() throws {
         let client = try TestClient()
         let todos = try client.open("todos")

@@ -15,6 +15,10 @@ import Testing
         #expect(try await run("get", "m", "b").output == "plain text\n")
         #expect(try await run("get", "m", "a").output == #"{"list":[true,null,0.5],"n":1}"# + "\n")
         #expect(try await run("get", "m", "c", "--json").output == #"{"key":"c","map":"m","value":"12"}"# + "\n")
+        for number in ["18446744073709551615", "9223372036854775808"] {
+            #expect(try await run("set", "numbers", "n", number).code == 0)
+            #expect(try await run("get", "numbers", "n").output == number + "\n")
+        }
         #expect(try await run("keys", "m").lines == ["a", "b", "c"])
         #expect(try await run("keys", "m", "--json").lines.first == #"{"key":"a"}"#)
         #expect(

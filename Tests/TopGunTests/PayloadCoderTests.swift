@@ -120,6 +120,92 @@ import TopGunModel
         #expect(try decode(Interleaved.self, bytes([Interleaved()]).dropFirst().map { $0 }) == Interleaved())
     }
 
+    @Test func `what an encode throws half-way is taken back, however it is caught`() throws {
+        /// Writes the head of an array, an element, and throws.
+        struct Half: Encodable {
+            func encode(to encoder: any Encoder) throws {
+                var array = encoder.unkeyedContainer()
+                try array.encode("first")
+                var nested = array.nestedUnkeyedContainer()
+                try nested.encode(1)
+                throw CancellationError()
+            }
+        }
+        struct Tolerant: Encodable {
+            enum Keys: String, CodingKey { case half, int, date, last, list, either, kept, under }
+
+            func encode(to encoder: any Encoder) throws {
+                var map = encoder.container(keyedBy: Keys.self)
+                try? map.encode(Half(), forKey: .half)
+                try? map.encode(Int128.max, forKey: .int)
+                try? map.encode(Date(timeIntervalSince1970: 1e300), forKey: .date)
+                var list = map.nestedUnkeyedContainer(forKey: .list)
+                try? list.encode(Half())
+                try? list.encode(Int128.max)
+                #expect(list.count == 0)
+                try list.encode(true)
+                try map.encode(Either(), forKey: .either)
+                try? Half().encode(to: map.superEncoder(forKey: .under))
+                try map.encode(2, forKey: .last)
+            }
+        }
+        struct Either: Encodable {
+            func encode(to encoder: any Encoder) throws {
+                var scalar = encoder.singleValueContainer()
+                do { try scalar.encode(Int128.max) } catch {
+                    do { try scalar.encode(Half()) } catch { try scalar.encode("else") }
+                }
+            }
+        }
+        let payload = try PayloadEncoder.encode(Tolerant())
+        #expect(payload.isOneValue, "\(payload.bytes)")
+        let value = try decode([String: OrderedValue].self, payload.bytes)
+        #expect(Set(value.keys) == ["list", "either", "under", "last"])
+        #expect(try value["list"] == decode(OrderedValue.self, [0x91, 0xc3]))
+        #expect(try value["either"] == decode(OrderedValue.self, [0xa4] + Array("else".utf8)))
+        struct Nothing: Encodable {
+            func encode(to encoder: any Encoder) throws {
+                var scalar = encoder.singleValueContainer()
+                try? scalar.encode(Half())
+            }
+        }
+        #expect(try bytes([Nothing()]) == [0x91, 0x80])
+    }
+
+    @Test func `a container that is asked for twice is the same one`() throws {
+        struct Twice: Codable, Equatable {
+            enum Keys: String, CodingKey { case inner, list, between }
+            enum Inner: String, CodingKey { case a, b }
+            var a = 1, b = 2, list = [3, 4]
+
+            init() {}
+
+            func encode(to encoder: any Encoder) throws {
+                var map = encoder.container(keyedBy: Keys.self)
+                var first = map.nestedContainer(keyedBy: Inner.self, forKey: .inner)
+                try first.encode(a, forKey: .a)
+                var numbers = map.nestedUnkeyedContainer(forKey: .list)
+                try numbers.encode(list[0])
+                try map.encode("between", forKey: .between)
+                var second = map.nestedContainer(keyedBy: Inner.self, forKey: .inner)
+                try second.encode(b, forKey: .b)
+                var more = map.nestedUnkeyedContainer(forKey: .list)
+                #expect(more.count == 1)
+                try more.encode(list[1])
+            }
+
+            init(from decoder: any Decoder) throws {
+                let map = try decoder.container(keyedBy: Keys.self)
+                let inner = try map.nestedContainer(keyedBy: Inner.self, forKey: .inner)
+                a = try inner.decode(Int.self, forKey: .a)
+                b = try inner.decode(Int.self, forKey: .b)
+                list = try map.decode([Int].self, forKey: .list)
+            }
+        }
+        #expect(try bytes(Twice()).first == 0x83)
+        #expect(try decode(Twice.self, bytes(Twice())) == Twice())
+    }
+
     @Test func `every frame of the vectors decodes, and encodes to the same bytes`() throws {
         for file in ["frames-server", "frames-client"] {
             let frames = try Vectors.frames(file)
@@ -196,6 +282,33 @@ import TopGunModel
         #expect(code { _ = try bytes(Date.distantFuture.addingTimeInterval(1e300)) } == .invalidValue)
         #expect(code { _ = try bytes(Nest(depth: 60)) } == nil)
         #expect(code { _ = try bytes(Nest(depth: 100)) } == .invalidValue)
+        for depth in 62...66 {
+            for value in [Deep(depth: depth, isDeferred: false), Deep(depth: depth, isDeferred: true)] {
+                var isOneValue = false
+                let code = code { isOneValue = try PayloadEncoder.encode(value).isOneValue }
+                #expect(code == (depth > 64 ? .invalidValue : nil), "\(depth)")
+                #expect(isOneValue == (depth <= 64), "\(depth)")
+            }
+        }
+    }
+
+    /// Arrays around a number, as deep as it says.
+    final class Deep: Encodable {
+        let depth: Int
+        let isDeferred: Bool
+
+        init(depth: Int, isDeferred: Bool) {
+            self.depth = depth
+            self.isDeferred = isDeferred
+        }
+
+        func encode(to encoder: any Encoder) throws {
+            var array = encoder.unkeyedContainer()
+            if depth == 1 { return try array.encode(1) }
+            if !isDeferred { return try array.encode(Deep(depth: depth - 1, isDeferred: false)) }
+            for _ in 1..<depth { array = array.nestedUnkeyedContainer() }
+            try array.encode(1)
+        }
     }
 
     private func code(_ body: () throws -> Void) -> TopGunError.Code? {

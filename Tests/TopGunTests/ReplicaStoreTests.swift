@@ -156,8 +156,11 @@ import TopGunReplica
         transaction.retired = [1]
         transaction.setAside = [refused]
         transaction.restamped = [StoredOperation(id: 3, map: "m", key: "k", record: Self.record(30))]
+        transaction.decided = [DecidedOperation(id: 1, level: .replicated)]
         _ = try store.commit(transaction)
-        #expect(try store.fates(of: [1, 2, 3, 4]) == [.retired, .setAside(code: "FORBIDDEN"), .pending, .retired])
+        #expect(
+            try store.fates(of: [1, 2, 3, 4])
+                == [.retired(.replicated), .setAside(code: "FORBIDDEN"), .pending, .unknown])
         #expect(try store.setAside(after: 0, limit: 9) == [refused])
         #expect(try store.setAside(after: 2, limit: 9).isEmpty)
         #expect(
@@ -166,8 +169,41 @@ import TopGunReplica
 
         transaction = StoreTransaction()
         transaction.forgotten = [2]
+        transaction.decided = [DecidedOperation(id: 1, level: .persisted)]
         _ = try store.commit(transaction)
         #expect(try store.setAside(after: 0, limit: 9).isEmpty)
+        #expect(
+            try store.fates(of: [1, 2]) == [.retired(.persisted), .setAside(code: "FORBIDDEN")],
+            "forgotten by the application, not by the one that has to answer its author")
+
+        // Fates are kept for so many operations.
+        transaction = StoreTransaction()
+        let operation = NewOperation(map: "m", key: "k", record: Self.record(4))
+        transaction.newOperations = Array(repeating: operation, count: Int(ReplicaLimits.decidedOperationsMax) - 2)
+        _ = try store.commit(transaction)
+        #expect(try store.fates(of: [1, 2]) == [.unknown, .setAside(code: "FORBIDDEN")])
+    }
+
+    @Test func `a file of the first format goes on, and learns what becomes of operations`() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path("replica.db")
+        var transaction = StoreTransaction()
+        transaction.newOperations = [NewOperation(map: "m", key: "k", record: Self.record(1))]
+        _ = try SQLiteStore(path: path).commit(transaction)
+        try DatabaseQueue(path: path).write {
+            try $0.execute(sql: "DROP TABLE decided; UPDATE meta SET value = 1 WHERE name = 'format'")
+        }
+        let store = try SQLiteStore(path: path)
+        #expect(try store.fates(of: [1]) == [.pending])
+        transaction = StoreTransaction()
+        transaction.retired = [1]
+        transaction.decided = [DecidedOperation(id: 1, level: .applied)]
+        _ = try store.commit(transaction)
+        #expect(try store.fates(of: [1]) == [.retired(.applied)])
+        let format = try DatabaseQueue(path: path).read {
+            try Int64.fetchOne($0, sql: "SELECT value FROM meta WHERE name = 'format'")
+        }
+        #expect(format == SQLiteStore.format)
     }
 
     @Test(arguments: Kind.allCases) func `changes tell of everything once, removed entries included`(_ kind: Kind)
@@ -268,6 +304,9 @@ import TopGunReplica
             transaction.setAside = [SetAsideOperation(operation: operation(below(2000) + 1), code: "TOO_OLD")]
         }
         if below(4) == 0 { transaction.forgotten = [below(2000) + 1] }
+        transaction.decided = (0..<below(3)).map { _ in
+            DecidedOperation(id: below(2000) + 1, level: below(2) == 0 ? .replicated : .persisted)
+        }
         return transaction
     }
 
@@ -350,7 +389,8 @@ import TopGunReplica
         let newer = folder.path("newer.db")
         _ = try SQLiteStore(path: newer)
         try DatabaseQueue(path: newer).write {
-            try $0.execute(sql: "UPDATE meta SET value = 2 WHERE name = 'oldestReader'")
+            try $0.execute(
+                sql: "UPDATE meta SET value = ? WHERE name = 'oldestReader'", arguments: [SQLiteStore.format + 1])
         }
         let foreign = folder.path("foreign.db")
         try DatabaseQueue(path: foreign).write { try $0.execute(sql: "CREATE TABLE t(a)") }

@@ -64,25 +64,27 @@ struct MapEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
     func encode(_ value: UInt128, forKey key: Key) throws { try integer(value, key) }
 
     private func integer<Number: BinaryInteger>(_ value: Number, _ key: Key) throws {
-        self.key(key)
-        try level.writeScalar(value)
+        try level.whole {
+            self.key(key)
+            try level.writeScalar(value)
+        }
     }
 
     func encode<Value: Encodable>(_ value: Value, forKey key: Key) throws {
-        self.key(key)
-        try level.child(key).write(value)
+        try level.whole {
+            self.key(key)
+            try level.child(key).write(value)
+        }
     }
 
     func nestedContainer<NestedKey: CodingKey>(
         keyedBy keyType: NestedKey.Type, forKey key: Key
     ) -> KeyedEncodingContainer<NestedKey> {
-        self.key(key)
-        return level.deferredChild(key).container(keyedBy: keyType)
+        level.nested(key, .map).container(keyedBy: keyType)
     }
 
     func nestedUnkeyedContainer(forKey key: Key) -> any UnkeyedEncodingContainer {
-        self.key(key)
-        return level.deferredChild(key).unkeyedContainer()
+        level.nested(key, .array).unkeyedContainer()
     }
 
     func superEncoder() -> any Encoder {
@@ -142,14 +144,18 @@ struct ArrayEncoding: UnkeyedEncodingContainer {
     func encode(_ value: UInt128) throws { try integer(value) }
 
     private func integer<Number: BinaryInteger>(_ value: Number) throws {
-        level.addElement()
-        try level.writeScalar(value)
+        try level.whole {
+            level.addElement()
+            try level.writeScalar(value)
+        }
     }
 
     func encode<Value: Encodable>(_ value: Value) throws {
-        let key = PositionKey(level.count)
-        level.addElement()
-        try level.child(key).write(value)
+        try level.whole {
+            let key = PositionKey(level.count)
+            level.addElement()
+            try level.child(key).write(value)
+        }
     }
 
     func nestedContainer<NestedKey: CodingKey>(
@@ -218,13 +224,17 @@ struct ScalarEncoding: SingleValueEncodingContainer {
     func encode(_ value: UInt128) throws { try integer(value) }
 
     private func integer<Number: BinaryInteger>(_ value: Number) throws {
-        level.markScalar()
-        try level.writeScalar(value)
+        try level.whole {
+            level.markScalar()
+            try level.writeScalar(value)
+        }
     }
 
     func encode<Value: Encodable>(_ value: Value) throws {
-        level.markScalar()
-        try EncodingLevel(sink: level.sink, path: level.path, depth: level.depth).write(value)
+        try level.whole {
+            level.markScalar()
+            try EncodingLevel(sink: level.sink, path: level.path, depth: level.depth).write(value)
+        }
     }
 }
 

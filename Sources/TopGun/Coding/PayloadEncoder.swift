@@ -97,7 +97,15 @@ final class EncodingLevel: Encoder {
     private let start: Int
     private var kind = Kind.undecided
     private(set) var count = 0
-    private var deferred: [(offset: Int, level: EncodingLevel)] = []
+    private var deferred: [Deferred] = []
+    /// Of ``deferred`` those that a map gave out for a key, by its bytes.
+    private var deferredByKey: [[UInt8]: Int] = [:]
+
+    /// An element that may still be written to, and where it belongs.
+    private struct Deferred {
+        var offset: Int
+        var level: EncodingLevel
+    }
 
     var codingPath: [any CodingKey] { CodingPathNode.path(path) }
     var userInfo: [CodingUserInfoKey: Any] { [:] }
@@ -114,9 +122,7 @@ final class EncodingLevel: Encoder {
 
     /// Writes one value at the end of the sink, with the types that have a form of their own taken first.
     func write<Value: Encodable>(_ value: Value) throws {
-        guard depth <= Limits.valueDepthMax else {
-            throw TopGunError(.invalidValue, "a value may nest \(Limits.valueDepthMax) levels")
-        }
+        guard depth <= Limits.valueDepthMax else { throw Self.tooDeep }
         // Types are compared before anything is cast: a comparison is one instruction, a cast a search.
         if Value.self == Data.self, let data = value as? Data {
             data.withUnsafeBytes { writer.writeBinary($0) }
@@ -126,8 +132,28 @@ final class EncodingLevel: Encoder {
             writeScalar(url.absoluteString)
         } else {
             try value.encode(to: self)
-            finish()
+            try finish()
         }
+    }
+
+    /// Writes one element, or nothing: what was written of it before it threw is taken back, for an `encode(to:)` may go
+    /// on after a `try?`, and what it has written then must still be one value.
+    func whole(_ write: () throws -> Void) rethrows {
+        let (bytes, elements, kept, stood) = (sink.count, count, deferred.count, kind)
+        do {
+            try write()
+        } catch {
+            sink.truncate(to: bytes)
+            count = elements
+            deferred.removeSubrange(kept...)
+            deferredByKey = deferredByKey.filter { $0.value < kept }
+            kind = stood
+            throw error
+        }
+    }
+
+    private static var tooDeep: TopGunError {
+        TopGunError(.invalidValue, "a value may nest \(Limits.valueDepthMax) levels")
     }
 
     private func write(_ date: Date) throws {
@@ -186,15 +212,25 @@ final class EncodingLevel: Encoder {
     func deferredChild(_ key: any CodingKey) -> EncodingLevel {
         let level = EncodingLevel(
             sink: ByteSink(capacity: 64), path: CodingPathNode(key, below: path), depth: depth + 1)
-        deferred.append((sink.count, level))
+        deferred.append(Deferred(offset: sink.count, level: level))
         return level
+    }
+
+    /// The container under a key of this map. Asking again gives the same one, so that what was put into it stays.
+    func nested(_ key: any CodingKey, _ wanted: Kind) -> EncodingLevel {
+        let name = Array(key.stringValue.utf8)
+        if let index = deferredByKey[name], deferred[index].level.kind == wanted { return deferred[index].level }
+        writeKey(key.stringValue)
+        deferredByKey[name] = deferred.count
+        return deferredChild(key)
     }
 
     // MARK: The end
 
     /// Splices in what was deferred and writes the header.
-    private func finish() {
-        splice()
+    private func finish() throws {
+        try splice()
+        guard kind == .scalar || count == 0 || depth < Limits.valueDepthMax else { throw Self.tooDeep }
         switch kind {
         case .scalar:
             return
@@ -208,19 +244,20 @@ final class EncodingLevel: Encoder {
         }
     }
 
-    private func splice() {
+    private func splice() throws {
         guard !deferred.isEmpty else { return }
         // Children first: each of them may hold deferred ones of its own.
-        for (_, level) in deferred { level.finish() }
+        for element in deferred { try element.level.finish() }
         let tail = Array(sink.bytes[deferred[0].offset...])
         let tailStart = deferred[0].offset
         sink.truncate(to: tailStart)
-        for (index, (offset, level)) in deferred.enumerated() {
-            sink.append(level.sink.bytes)
+        for (index, element) in deferred.enumerated() {
+            sink.append(element.level.sink.bytes)
             let end = index + 1 < deferred.count ? deferred[index + 1].offset - tailStart : tail.count
-            sink.append(Array(tail[(offset - tailStart)..<end]))
+            sink.append(Array(tail[(element.offset - tailStart)..<end]))
         }
         deferred = []
+        deferredByKey = [:]
     }
 
     private func writeHeader(short: UInt8, medium: UInt8, long: UInt8) {

@@ -282,6 +282,7 @@ extension TopGunError {
         switch error.code {
         case .badMapName: self.init(.invalidArgument, "a map needs a name of 1 to 256 bytes without a colon")
         case .keyTooLong: self.init(.tooLarge, "a key has at most \(ReplicaLimits.keyBytesMax) bytes")
+        case .badValue: self.init(.invalidValue, "a value nests too deep, or is not exactly one")
         case .valueTooLarge: self.init(.tooLarge, "a value has at most \(ReplicaLimits.valueBytesMax) bytes")
         case .badLifetime: self.init(.invalidArgument, "a lifetime must be positive and end before the year 285,000")
         case .tooManyMaps: self.init(.tooLarge, "at most \(ReplicaLimits.openMapsMax) maps can be open")

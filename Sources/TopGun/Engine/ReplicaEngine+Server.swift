@@ -103,7 +103,8 @@ extension ReplicaEngine {
         case .storeFailed(let error):
             logger.error("the store failed", metadata: [LogKey.reason: "\(error.message)"])
         case .queryConfirmed(let query):
-            core.withLock { $0.querySinks[query] }?.confirmed(true)
+            // Not if the connection that confirmed it is gone meanwhile: that was told when it went, which is before this.
+            core.withLock { $0.replica.isConfirmed(query) ? $0.querySinks[query] : nil }?.confirmed(true)
         case .queryRefused(let query):
             core.withLock { $0.querySinks[query] }?.confirmed(false)
         case .mapLoaded(let map):

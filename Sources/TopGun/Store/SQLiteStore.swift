@@ -20,10 +20,11 @@ package import TopGunReplica
 ///   record(map, key, stamp, ttl, value, own, change)     stamp NULL: taken away, kept until everybody has seen it
 ///   operation(id, map, key, stamp, ttl, value)           the log
 ///   refused(id, ..., code)                               set aside
+///   decided(id, level, code)                             what other processes may still ask about; level NULL: refused
 /// ```
 package final class SQLiteStore: ReplicaStore {
     /// The format that this version writes. A file with a higher ``oldestReader`` is not opened.
-    package static let format: Int64 = 1
+    package static let format: Int64 = 2
     /// The oldest format whose software can read what this version writes.
     static let oldestReader: Int64 = 1
 
@@ -66,6 +67,7 @@ package final class SQLiteStore: ReplicaStore {
                     throw TopGunError(.storage, "the file is a database of another program")
                 }
                 try database.execute(sql: schema)
+                try database.execute(sql: decidedTable)
                 return .commit
             }
             guard application == applicationID else {
@@ -75,6 +77,10 @@ package final class SQLiteStore: ReplicaStore {
             guard let reader, reader <= format else {
                 throw TopGunError(.storeTooNew, "the store was written by a newer version of TopGun")
             }
+            // Format 1 lacks it, and its software does without.
+            try database.execute(sql: decidedTable)
+            try database.execute(
+                sql: "UPDATE meta SET value = ? WHERE name = 'format' AND value < ?", arguments: [format, format])
             return .commit
         }
     }
@@ -100,6 +106,10 @@ package final class SQLiteStore: ReplicaStore {
         CREATE TABLE refused(
             id INTEGER PRIMARY KEY, map INTEGER NOT NULL, key BLOB NOT NULL, millis INTEGER NOT NULL,
             counter INTEGER NOT NULL, node BLOB NOT NULL, ttl INTEGER NOT NULL, value BLOB NOT NULL, code BLOB NOT NULL);
+        """
+
+    private static let decidedTable = """
+        CREATE TABLE IF NOT EXISTS decided(id INTEGER PRIMARY KEY, level INTEGER, code BLOB);
         """
 }
 
@@ -230,13 +240,25 @@ extension SQLiteStore {
         try read { database in
             let refused = try database.cachedStatement(sql: "SELECT code FROM refused WHERE id = ?")
             let pending = try database.cachedStatement(sql: "SELECT 1 FROM operation WHERE id = ?")
+            let decided = try database.cachedStatement(sql: "SELECT level, code FROM decided WHERE id = ? AND id > ?")
+            let oldest = try Self.oldestDecided(database)
             return try ids.map { id in
-                if let code = try Data.fetchOne(refused, arguments: [Int64(clamping: id)]) {
+                let id = Int64(clamping: id)
+                if let code = try Data.fetchOne(refused, arguments: [id]) {
                     return .setAside(code: ByteString(blob: code))
                 }
-                return try Int.fetchOne(pending, arguments: [Int64(clamping: id)]) == nil ? .retired : .pending
+                if try Int.fetchOne(pending, arguments: [id]) != nil { return .pending }
+                guard let row = try Row.fetchOne(decided, arguments: [id, oldest]) else { return .unknown }
+                guard let level = row[0] as Int64? else { return .setAside(code: try row.bytes(1)) }
+                return UInt8(exactly: level).flatMap { WriteConcern(rawValue: $0) }.map { .retired($0) } ?? .unknown
             }
         }
+    }
+
+    /// Of operations up to this one nothing is told once they have left the log.
+    private static func oldestDecided(_ database: Database) throws -> Int64 {
+        let last = try Int64.fetchOne(database, sql: "SELECT value FROM meta WHERE name = 'operation'") ?? 0
+        return last - Int64(ReplicaLimits.decidedOperationsMax)
     }
 
     /// Changes whenever another process has committed something; cheap enough to ask often.
@@ -294,9 +316,30 @@ extension SQLiteStore {
             try retire.execute(arguments: [Int64(clamping: refusal.operation.id)])
             try setAside(refusal, database)
         }
-        let forget = try database.cachedStatement(sql: "DELETE FROM refused WHERE id = ?")
-        for id in transaction.forgotten { try forget.execute(arguments: [Int64(clamping: id)]) }
+        try forget(transaction.forgotten, database)
+        try decide(transaction.decided, database)
         return CommitOutcome(firstOperationID: first, sequence: sequence)
+    }
+
+    private func forget(_ ids: [UInt64], _ database: Database) throws {
+        guard !ids.isEmpty else { return }
+        let keep = try database.cachedStatement(
+            sql: "INSERT OR REPLACE INTO decided SELECT id, NULL, code FROM refused WHERE id = ?")
+        let forget = try database.cachedStatement(sql: "DELETE FROM refused WHERE id = ?")
+        for id in ids {
+            try keep.execute(arguments: [Int64(clamping: id)])
+            try forget.execute(arguments: [Int64(clamping: id)])
+        }
+    }
+
+    private func decide(_ operations: [DecidedOperation], _ database: Database) throws {
+        guard !operations.isEmpty else { return }
+        let decide = try database.cachedStatement(sql: "INSERT OR REPLACE INTO decided VALUES (?, ?, NULL)")
+        for operation in operations {
+            try decide.execute(arguments: [Int64(clamping: operation.id), Int64(operation.level.rawValue)])
+        }
+        try database.cachedStatement(sql: "DELETE FROM decided WHERE id <= ?").execute(
+            arguments: [try Self.oldestDecided(database)])
     }
 
     /// Raises one of the counters and returns its new value.
