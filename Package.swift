@@ -140,7 +140,7 @@ let package = Package(
             name: "TopGunServerTests",
             dependencies: [
                 "TopGunServer", "TopGunWire", "TopGunModel", "TopGunStorage", "TopGunEnvironment", "TopGunSimulation",
-                "TopGunPartition", "GoldenVectors", .crypto, .logging, .nioCore, .nioHTTP1, .nioPosix,
+                "TopGunPartition", "TopGun", "GoldenVectors", .crypto, .logging, .nioCore, .nioHTTP1, .nioPosix,
                 .serviceLifecycle,
             ],
             swiftSettings: house),
