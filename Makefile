@@ -7,8 +7,8 @@ FORMAT := swift format
 LINTED := Package.swift Sources Tests Benchmarks Fuzz
 
 LIBRARIES := libpq-dev libssl-dev libsystemd-dev libsqlite3-dev
-# What tests make their certificates with.
-TEST_TOOLS := openssl
+# What tests make certificates with, let system calls fail with, make file systems with, and set clocks wrong with.
+TEST_TOOLS := openssl strace e2fsprogs libfaketime
 BENCH_TOOLS := redis-server
 
 # The simulator has a build of its own: nothing else is ever compiled with mutants.

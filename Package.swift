@@ -160,7 +160,7 @@ let package = Package(
             name: "TopGunServerTests",
             dependencies: [
                 "TopGunServer", "TopGunWire", "TopGunModel", "TopGunStorage", "TopGunEnvironment", "TopGunSimulation",
-                "TopGunPartition", "GoldenVectors", .crypto, .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL,
+                "TopGunPartition", "TopGun", "GoldenVectors", .crypto, .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL,
                 .serviceLifecycle,
             ],
             swiftSettings: house),

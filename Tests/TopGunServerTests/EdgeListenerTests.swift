@@ -12,7 +12,17 @@ import Testing
                 #expect(head.hasPrefix("HTTP/1.1 101 Switching Protocols\r\n"))
                 // The example of RFC 6455.
                 #expect(head.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"))
-                #expect(!head.lowercased().contains("extensions"), "M10: compression must stay off")
+            }
+        }
+    }
+
+    @Test func `M10 compression is never agreed to, whoever offers it`() async throws {
+        try await RunningListener.run { listener in
+            try await listener.connect { client in
+                let offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
+                let head = try await client.handshake(headers: offer)
+                #expect(head.hasPrefix("HTTP/1.1 101 "))
+                #expect(!head.lowercased().contains("extensions"))
             }
         }
     }

@@ -32,9 +32,11 @@ final class TopgundProcess: Sendable {
         }
     }()
 
-    /// Starts it with a new data directory; `openFiles` is the limit that the system sets for it.
+    /// Starts it with a new data directory; `openFiles` is the limit that the system sets for it, and `wrapper` the
+    /// beginning of a command line that ends with becoming it.
     init(
-        _ arguments: [String] = ["--listen", "127.0.0.1:0"], environment: [String: String] = [:], openFiles: Int? = nil
+        _ arguments: [String] = ["--listen", "127.0.0.1:0"], environment: [String: String] = [:],
+        openFiles: Int? = nil, wrapper: [String] = []
     ) throws {
         directory = FileManager.default.temporaryDirectory.appending(path: "topgund-\(UUID().uuidString)")
         try FileManager.default.createDirectory(
@@ -43,7 +45,7 @@ final class TopgundProcess: Sendable {
         let process = Process()
         let limit = openFiles.map { "ulimit -n \($0); " } ?? ""
         process.executableURL = URL(fileURLWithPath: "/bin/sh")
-        process.arguments = ["-c", limit + "exec \"$0\" \"$@\"", program] + arguments
+        process.arguments = ["-c", limit + "exec \"$0\" \"$@\""] + wrapper + [program] + arguments
         process.currentDirectoryURL = directory
         process.environment = environment.merging(["SWIFT_BACKTRACE": "enable=no"]) { given, _ in given }
         let (out, err) = (Pipe(), Pipe())
@@ -91,6 +93,8 @@ final class TopgundProcess: Sendable {
         guard let match = text.wholeMatch(of: /PORT=(\d+)\n/) else { return nil }
         return Int(match.1)
     }
+
+    var id: Int32 { process.withLock { $0.processIdentifier } }
 
     func signal(_ signal: Int32) {
         process.withLock { _ = kill($0.processIdentifier, signal) }

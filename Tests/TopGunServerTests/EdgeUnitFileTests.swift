@@ -57,4 +57,18 @@ import Testing
         #expect(text.contains("\nType=notify\n"))
         #expect(text.contains("\nWatchdogSec="))
     }
+
+    @Test func `P07 a crash loop is ended by systemd, and a crash now and then is not`() throws {
+        let text = try String(contentsOf: try #require(Self.unit), encoding: .utf8)
+        func seconds(_ name: String) throws -> Int {
+            let line = try #require(
+                text.firstMatch(of: try Regex("(?m)^\(name)=(\\d+)$", as: (Substring, Substring).self)))
+            return try #require(Int(line.1))
+        }
+        #expect(text.contains("\nRestart=on-failure\n"))
+        let (burst, interval) = (try seconds("StartLimitBurst"), try seconds("StartLimitIntervalSec"))
+        let pause = try seconds("RestartSec")
+        // Starts that fail at once come every `RestartSec` and a moment: all of the burst must fall into the interval.
+        #expect(burst > 1 && burst * (pause + 10) < interval)
+    }
 }
