@@ -60,9 +60,10 @@ package final class SimulatedLink: @unchecked Sendable {
         }
     }
 
-    /// Whether the client believes in a connection that nobody is at the other end of.
+    /// Whether the client believes in a connection that nobody is at the other end of; an attempt that came to nothing is
+    /// none.
     var isHalfOpen: Bool {
-        !client.isGone && !client.isFinished && (isCut || node.isGone || node.isFinished)
+        client.isOpen && !client.isGone && !client.isFinished && (isCut || node.isGone || node.isFinished)
     }
 
     // MARK: - Sending
