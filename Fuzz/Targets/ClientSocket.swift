@@ -81,10 +81,10 @@ private enum ClientReading {
         let handlers = WebSocketClientUpgrade.handlers(
             address: address, attempt: attempt, entropy: SeededEntropy(seed: 1))
         let channel = EmbeddedChannel()
-        attempt.channel = channel
+        guard attempt.take(channel) else { fatalError("an attempt that was over before it began") }
         do {
-            try channel.pipeline.syncOperations.addHandlers(handlers)
             try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+            try channel.pipeline.syncOperations.addHandlers(handlers)
         } catch {
             fatalError("no pipeline: \(error)")
         }

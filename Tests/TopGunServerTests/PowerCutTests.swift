@@ -26,9 +26,16 @@ import Testing
         #expect(outcome.operations > 0)
     }
 
+    @Test func `the control: a server that acknowledges before it writes loses in a power cut`() async throws {
+        let outcome = try await Self.cutPower(rounds: Self.rounds, .journal, sabotage: .acknowledgesEarly)
+        #expect(outcome.losses != [])
+        #expect(outcome.operations > 0)
+    }
+
     private enum Sabotage {
         /// Every sync succeeds without being made.
         case syncsNothing
+        case acknowledgesEarly
     }
 
     private struct Outcome {
@@ -47,14 +54,16 @@ import Testing
         var known: Load.Versions = [:]
         for round in 0..<rounds {
             if round % 3 == 0, round > 0 { (disk, known) = (try PrivateDisk(journal), [:]) }
+            if round % 3 == 0, sabotage == .acknowledgesEarly {
+                try disk.run("mkdir -m 700 disk/data; touch disk/data/acknowledge-early; sync")
+            }
             let server = try TopgundProcess(on: disk)
             let port = try #require(await server.port(), "\(server.log)")
             let syncs = sabotage == .syncsNothing ? try FailingCalls(of: server.id, "fdatasync,fsync:retval=0") : nil
             let load = Load(known)
             async let writers: Void = load.run(round: round, port: port)
             let isBusy = await load.reaches(Int.random(in: 1...600, using: &generator))
-            known = load.acknowledged
-            let cut = Result { try disk.cut(journal) }
+            let cut = Result { try disk.cut(journal) { known = load.acknowledged } }
             server.signal(SIGKILL)
             _ = await (writers, server.end())
             syncs?.end()

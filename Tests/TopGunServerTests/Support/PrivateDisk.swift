@@ -41,7 +41,9 @@ final class PrivateDisk: Sendable {
 
     /// An empty disk, or the one of another as it is at one instant, between any two writes of a block: what a power cut
     /// leaves of it. The other goes on.
-    convenience init(_ journal: Journal, cutFrom other: PrivateDisk? = nil) throws {
+    private convenience init(
+        _ journal: Journal, cutFrom other: PrivateDisk?, whileFrozen: () -> Void
+    ) throws {
         try self.init(
             script: """
                 mkdir outer disk
@@ -52,6 +54,8 @@ final class PrivateDisk: Sendable {
                     trap 'fsfreeze --unfreeze "$2"' EXIT
                     fsfreeze --freeze "$2"
                     cp --sparse=always "$2/disk.img" outer/disk.img
+                    echo frozen
+                    read -r go
                     fsfreeze --unfreeze "$2"
                     trap - EXIT
                 else
@@ -60,7 +64,13 @@ final class PrivateDisk: Sendable {
                 fi
                 mount -o loop,noatime,commit=300,errors=remount-ro,data=$1 outer/disk.img disk
                 """,
-            [journal.rawValue, other.map { "/proc/\($0.holder.process)/root\($0.folder.path)/outer" } ?? ""])
+            [journal.rawValue, other.map { "/proc/\($0.holder.process)/root\($0.folder.path)/outer" } ?? ""],
+            whileFrozen: whileFrozen)
+    }
+
+    /// An empty disk.
+    convenience init(_ journal: Journal) throws {
+        try self.init(journal, cutFrom: nil) {}
     }
 
     /// A disk in memory with so much room.
@@ -68,10 +78,10 @@ final class PrivateDisk: Sendable {
         try self.init(script: "mkdir disk; mount -t tmpfs -o size=\(megabytes)m,mode=700 none disk", [])
     }
 
-    private init(script: String, _ arguments: [String]) throws {
+    private init(script: String, _ arguments: [String], whileFrozen: () -> Void = {}) throws {
         folder = try Daemon.temporaryDirectory()
         do {
-            holder = try Holder(script: script, arguments, in: folder)
+            holder = try Holder(script: script, arguments, in: folder, whileFrozen: whileFrozen)
         } catch {
             // The folder has only what the script left in it.
             try? FileManager.default.removeItem(at: folder)
@@ -92,7 +102,12 @@ final class PrivateDisk: Sendable {
     var wrapper: [String] { ["/usr/bin/nsenter", "--mount=/proc/\(holder.process)/ns/mnt", "--"] }
 
     /// The disk as a power cut at this instant leaves it, mounted anew.
-    func cut(_ journal: Journal) throws -> PrivateDisk { try PrivateDisk(journal, cutFrom: self) }
+    ///
+    /// - Parameter whileFrozen: looks at the world in that instant: nothing is written to the disk meanwhile, and whoever
+    ///   waits for it goes on waiting.
+    func cut(_ journal: Journal, whileFrozen: () -> Void) throws -> PrivateDisk {
+        try PrivateDisk(journal, cutFrom: self, whileFrozen: whileFrozen)
+    }
 
     /// The kernel finds an error in the file system and lets nobody write to it any more.
     func turnReadOnly() throws {
@@ -141,7 +156,7 @@ extension PrivateDisk {
         private let shell: Process
         private let string: FileHandle
 
-        init(script: String, _ arguments: [String], in folder: URL) throws {
+        init(script: String, _ arguments: [String], in folder: URL, whileFrozen: () -> Void) throws {
             shell = Process()
             shell.executableURL = URL(fileURLWithPath: "/usr/bin/unshare")
             shell.arguments =
@@ -155,15 +170,26 @@ extension PrivateDisk {
             try shell.run()
             string = input.fileHandleForWriting
             process = shell.processIdentifier
-            var said = Data()
-            while !said.contains(UInt8(ascii: "\n")) {
-                let byte = output.fileHandleForReading.readData(ofLength: 1)
-                guard byte.isEmpty else {
-                    said += byte
-                    continue
+            while true {
+                switch Self.line(output.fileHandleForReading) {
+                case "ready": return
+                case "frozen":
+                    whileFrozen()
+                    try string.write(contentsOf: Data("\n".utf8))
+                default:
+                    let why = complaints.fileHandleForReading.readDataToEndOfFile()
+                    throw Refusal(description: String(decoding: why, as: UTF8.self))
                 }
-                let why = complaints.fileHandleForReading.readDataToEndOfFile()
-                throw Refusal(description: String(decoding: why, as: UTF8.self))
+            }
+        }
+
+        /// The next line; empty at the end.
+        private static func line(_ file: FileHandle) -> String {
+            var line = ""
+            while true {
+                let byte = String(decoding: file.readData(ofLength: 1), as: UTF8.self)
+                if byte.isEmpty || byte == "\n" { return line }
+                line += byte
             }
         }
 
