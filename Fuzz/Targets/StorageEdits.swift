@@ -115,7 +115,7 @@ struct StorageEdits {
                     position: LogPosition(load(16, Int64.self)), durableBefore: LogPosition(load(24, Int64.self)),
                     clockBound: load(32, Int64.self),
                     partitions: PartitionSet(loading: UnsafeRawBufferPointer(rest), at: 40),
-                    payloadChecksum: GroupHeader.checksum(ofPayload: payload), chain: load(88, UInt64.self))
+                    payloadChecksum: GroupHeader.checksum(ofPayload: payload, salt: salt), chain: load(88, UInt64.self))
                 _ = header.store(to: rest, salt: salt)
                 offset += min(header.totalBytes, rest.count)
             }
