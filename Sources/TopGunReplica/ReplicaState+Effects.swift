@@ -49,14 +49,20 @@ extension ReplicaState {
     private func nextDeadline(at now: ReplicaTime) -> Int64? {
         var next = linkDeadline() ?? .max
         if link.isReady {
-            if let pausedUntilMillis { next = min(next, pausedUntilMillis) }
+            // Deadlines of what a timer can help on: operations that need new stamps wait for the store, and so do maps that
+            // are being read. A deadline that is over and stays would ring again at once, for as long as the store takes.
+            if let pausedUntilMillis, !isRestampWanted { next = min(next, pausedUntilMillis) }
             if let oldestSentMillis { next = min(next, oldestSentMillis + ReplicaLimits.resendAfterMillis) }
-            if !syncsDue.isEmpty { next = min(next, link.readyMillis + ReplicaLimits.syncDelayMillisMax) }
+            if syncsDue.contains(where: { maps[$0].loading == .loaded }) {
+                next = min(next, link.readyMillis + ReplicaLimits.syncDelayMillisMax)
+            }
             for map in busyMaps {
                 next = min(next, maps[map].walk.progressMillis + ReplicaLimits.walkStallMillis)
             }
         }
-        if saving.inFlight == nil, let retryMillis = saving.retryMillis { next = min(next, retryMillis) }
+        if saving.inFlight == nil, !saving.isEmpty, let retryMillis = saving.retryMillis {
+            next = min(next, retryMillis)
+        }
         if let wallMillis = expiries.nextWallMillis {
             let wait = max(wallMillis - self.wallMillis(now), 0)
             next = min(next, now.steadyMillis + min(wait, ReplicaLimits.timerMillisMax))
