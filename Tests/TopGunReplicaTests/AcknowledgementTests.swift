@@ -381,6 +381,18 @@ import TopGunWire
         #expect(client.takeSent().operationIDs == [1, 2])
     }
 
+    @Test func `patience that was asked for is over while new stamps wait, and no timer rings for it`() throws {
+        let client = try ahead(loadsAtOnce: false)
+        client.answersPings = true
+        try client.open("todos")
+        client.connect()
+        client.receive(Self.ack(Self.refusal(1, .clockAhead, serverTime: TestClient.start.wallMillis)))
+        client.receive(.error(ErrorMessage(code: 429, message: "busy", details: ErrorDetails(refusal: .busy))))
+        client.pass(20_000)
+        #expect(client.pendingCount == 1)
+        #expect(client.timerMillis.map { $0 > client.now.steadyMillis } ?? true)
+    }
+
     @Test func `a new stamp that could not be stored yet stands above the stored one (B19)`() throws {
         let client = try ahead(loadsAtOnce: true)
         client.connect()

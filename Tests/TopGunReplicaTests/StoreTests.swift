@@ -63,6 +63,30 @@ import TopGunWire
         #expect(try client.store.operations(after: 0, limit: 9).isEmpty)
     }
 
+    @Test func `a deadline that is over does not ring again and again while the store takes its time`() throws {
+        let rings = { (client: TestClient) in client.timerMillis.map { $0 <= client.now.steadyMillis } ?? false }
+        let first = try TestClient()
+        try first.set("a", 1, in: try first.open("todos"))
+        // A map that is long in coming.
+        let slow = try TestClient(store: first.store)
+        slow.loadsAtOnce = false
+        slow.answersPings = true
+        try slow.open("todos")
+        slow.connect()
+        slow.pass(20_000)
+        #expect(!rings(slow))
+        // A write that was given back, after which there is nothing to store.
+        let full = try TestClient()
+        full.answersPings = true
+        let map = try full.open("todos")
+        full.connect()
+        full.store.failure = Self.full
+        try full.set("a", 1, in: map)
+        full.store.failure = nil
+        full.pass(20_000)
+        #expect(full.pendingCount == 0 && !rings(full))
+    }
+
     @Test func `a map that could not be read is not open, and is read when it is opened again`() throws {
         let first = try TestClient()
         try first.set("a", 1, in: try first.open("todos"))
