@@ -15,7 +15,7 @@ import TopGunModel
 ///
 /// All numbers are little-endian. A version that is at least the file's oldest reader can read it, and skips what it
 /// does not know.
-struct FileHeader: Sendable {
+struct FileHeader: Sendable, Equatable {
     enum Kind: Sendable {
         case identity
         case segment

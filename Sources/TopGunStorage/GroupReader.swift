@@ -54,6 +54,17 @@ final class GroupReader {
         return Group(header: header, checksum: checksum, payload: payload)
     }
 
+    /// All bytes of the group that stands at a position, checked in the form in which they are handed out; `nil` if they
+    /// are no group.
+    func whole(at position: LogPosition) throws(DiskError) -> UnsafeRawBufferPointer? {
+        guard let count = try group(at: position)?.header.totalBytes,
+            let bytes = try bytes(at: position, count: count),
+            let header = GroupHeader(loading: bytes, number: number, position: position, salt: salt)
+        else { return nil }
+        let payload = UnsafeRawBufferPointer(rebasing: bytes[GroupHeader.bytes...].prefix(header.payloadBytes))
+        return GroupHeader.checksum(ofPayload: payload, salt: salt) == header.payloadChecksum ? bytes : nil
+    }
+
     /// The first group header at or behind a position, whatever lies between.
     func nextHeader(from position: LogPosition) throws(DiskError) -> GroupHeader? {
         try search(from: position) { raw, position in

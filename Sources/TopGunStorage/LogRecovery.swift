@@ -223,7 +223,7 @@ private struct LogRecovery {
             report(Int64(group.header.totalBytes), progress)
         }
         if next == nil {
-            try makeDurable(reader, segment.file, from: durable)
+            try makeDurable(reader, segment, from: durable)
         }
         let bytes = next == nil ? Int64(FileHeader.bytes + (log.end - segment.header.position)) : reader.size
         log.segments.append(
@@ -284,21 +284,32 @@ private struct LogRecovery {
 
     /// Writes what may only be in the page cache once more and syncs it: after a failed sync the cache calls pages
     /// clean that never reached the disk. That goes for the header too, which groups alone prove to be there.
-    private func makeDurable(_ reader: GroupReader, _ file: any DiskFile, from durable: LogPosition)
+    ///
+    /// Nothing is written that was not checked after it was read: a wrong bit of this one read would be there for good.
+    private func makeDurable(_ reader: GroupReader, _ segment: Segment, from durable: LogPosition)
         throws(StorageError)
     {
-        try onDisk { () throws(DiskError) in
-            try file.write(try file.readAll(FileHeader.bytes), at: 0)
-            var position = durable
-            while position < log.end {
-                let count = min(log.end - position, Limits.readBytes)
-                guard let bytes = try reader.bytes(at: position, count: count) else { break }
-                // It was given back a moment ago, and is not overwritten by what stands for it now.
-                if reader.missed(position..<position + count), let failure = reader.missedFailure { throw failure }
+        let (file, name) = (segment.file, LogFolder.segmentName(segment.sequence))
+        let header = try onDisk { () throws(DiskError) in try file.readAll(FileHeader.bytes) }
+        guard case .success(segment.header) = FileHeader.read(.segment, header) else {
+            throw damaged("the header of \(name) reads otherwise than a moment ago")
+        }
+        try onDisk { () throws(DiskError) in try file.write(header, at: 0) }
+        var position = durable
+        while position < log.end {
+            let count = try onDisk { () throws(DiskError) -> Int? in
+                guard let bytes = try reader.whole(at: position) else { return nil }
                 try file.write(bytes, at: Int64(FileHeader.bytes) + Int64(position - reader.start))
-                position = position + count
+                return bytes.count
             }
-            // Also gives back what was written ahead: the log goes on in a new file.
+            guard let count else {
+                if let failure = reader.missedFailure { throw StorageError(failure) }
+                throw damaged("the group at position \(position) of \(name) reads otherwise than a moment ago")
+            }
+            position = position + count
+        }
+        // Also gives back what was written ahead: the log goes on in a new file.
+        try onDisk { () throws(DiskError) in
             try file.truncate(to: Int64(FileHeader.bytes) + Int64(log.end - reader.start))
         }
         try file.syncForGood()

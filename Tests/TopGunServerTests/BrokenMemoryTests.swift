@@ -283,8 +283,9 @@ private struct Rig {
 
         let reader = rig.server.connect(hello: .hello([.results]))
         _ = reader.received()
-        let count = Limits.queriesPerSessionMax
-        let crowd = (0..<2).map { _ in rig.server.connect(hello: .hello([.results])) }
+        // As many as are asked of one client at a time, and a quarter more clients than there is room for.
+        let count = Limits.queriesAskedMax
+        let crowd = (0..<Limits.waitersMax * 5 / 4 / count).map { _ in rig.server.connect(hello: .hello([.results])) }
         reader.send(.querySubscribe(QuerySubscription(queryID: "q", mapName: "todos", query: QueryRequest())))
         for client in crowd {
             _ = client.received()
@@ -300,7 +301,7 @@ private struct Rig {
         let busy = crowd.flatMap { $0.received() }.count {
             if case .queryResponse(let answer) = $0 { answer.code == "BUSY" } else { false }
         }
-        #expect(busy == 2 * count + 1 - Limits.waitersMax)
+        #expect(busy == crowd.count * count + 1 - Limits.waitersMax)
         #expect(reader.isReading)
         rig.server.run(millis: Limits.wholePatienceMillis)
         expectRefused(reader.received(), requests: [])

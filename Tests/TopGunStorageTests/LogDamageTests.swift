@@ -51,6 +51,36 @@ import TopGunSimulation
         #expect(refused > 2000)
     }
 
+    @Test func `D09 D02: what one start reads wrongly is nothing that it writes for the next`() throws {
+        var refused = 0
+        for kind in [SimulatedDisk.WrongRead.flipped, .misdirected] {
+            for reads in 0..<60 {
+                let rig = LogRig(seed: UInt64(reads), segmentBytes: 2048)
+                try rig.start()
+                for group in 1...12 {
+                    rig.append(1 + group % 3)
+                    #expect(rig.run(untilDurable: group))
+                }
+                let all = rig.durableNumbers
+                rig.kill()
+                rig.disk.faults.wrongRead = kind
+                rig.disk.faults.readsUntilWrong = reads
+                let first = Result { try rig.start() }
+                rig.disk.faults.readsUntilWrong = nil
+                rig.kill()
+                let second = try rig.start()
+                switch first {
+                // What was taken for a torn tail is gone: a node that is alone cannot tell.
+                case .success(let numbers): #expect(second == numbers && all.starts(with: numbers))
+                case .failure:
+                    refused += 1
+                    #expect(second == all)
+                }
+            }
+        }
+        #expect(refused > 10)
+    }
+
     @Test func `D06: the last group of a closed log is known to have been durable, however full its segment is`() throws
     {
         for valueBytes in stride(from: 1_500, through: 1_960, by: 20) {
