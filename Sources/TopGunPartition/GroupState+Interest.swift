@@ -47,10 +47,11 @@ extension GroupState {
 
     private func makeRoom(for subscription: UInt64) throws(PartitionError) {
         unsubscribe(subscription)
-        guard subscriptions.count + awaited.subscriptionCount < limits.subscriptionsMax else {
-            throw PartitionError(code: .full)
-        }
+        guard subscriptionCount < limits.subscriptionsMax else { throw PartitionError(code: .full) }
     }
+
+    /// Subscriptions to maps, those that nobody has written to yet among them.
+    package var subscriptionCount: Int { subscriptions.count + awaited.subscriptionCount }
 
     /// Ends a subscription; one that does not exist is no error.
     package func unsubscribe(_ subscription: UInt64) {

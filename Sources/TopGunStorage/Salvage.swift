@@ -56,7 +56,7 @@ package struct SalvageReport: Sendable {
 /// in checkpoints, and says exactly what it could not. Never done unasked: it accepts a loss.
 ///
 /// ```
-///   log-E, checkpoints-E ──all readable groups──> log-E+1 ──synced──> identity says restore epoch E+1
+///   log-E, checkpoints-E ──all readable groups──> log-F ──synced──> identity says restore epoch F, later than E
 /// ```
 ///
 /// Until the identity is replaced nothing has happened; a salvage that was interrupted starts over.
@@ -86,6 +86,7 @@ package struct Salvage {
         clockBound = identity.clockBound
         report = SalvageReport(
             restoreEpoch: epoch, oldFolders: [directory.logPath, directory.checkpointPath])
+        try Self.removeLeftovers(directory)
         let start = try Self.firstFreePosition(directory)
         try directory.makeFolders(epoch: epoch)
         writer = try SalvageWriter(directory, epoch: epoch, start: start)
@@ -102,6 +103,21 @@ package struct Salvage {
             identity.logStart = start
             identity.clockBound = bound
             identity.checkpointed = PartitionSet()
+        }
+    }
+
+    /// Removes what a salvage that was interrupted left: it lies under an epoch that the identity never came to, and may
+    /// be as large as the log.
+    private static func removeLeftovers(_ directory: DataDirectory) throws(StorageError) {
+        let (disk, path, known) = (directory.disk, directory.path, directory.identity.restoreEpoch)
+        try onDisk { () throws(DiskError) in
+            for name in try disk.list(path) {
+                let parts = name.split(separator: "-")
+                guard parts.count == 2, parts[0] == "log" || parts[0] == "checkpoints",
+                    let epoch = UInt64(parts[1]), epoch > known
+                else { continue }
+                for file in try disk.list("\(path)/\(name)") { try disk.remove("\(path)/\(name)/\(file)") }
+            }
         }
     }
 
@@ -305,9 +321,8 @@ private final class SalvageWriter {
         end = start
         identity = directory.identity
         folder = LogFolder(path: "\(directory.path)/log-\(epoch)")
-        let (disk, path, identity) = (directory.disk, folder.path, identity)
+        let (disk, identity) = (directory.disk, identity)
         file = try onDisk { [folder] () throws(DiskError) in
-            for name in try disk.list(path) { try disk.remove("\(path)/\(name)") }
             let file = try disk.open(folder.segment(Self.sequence), .create)
             let header = FileHeader(
                 kind: .segment, incarnation: identity.incarnation, restoreEpoch: epoch,

@@ -15,6 +15,7 @@ extension Gateway {
     }
 
     fileprivate var counts: LoopCounts { door.value.metrics.counts }
+    fileprivate var subscriptionCount: Int { door.value.group.state.subscriptionCount }
 }
 
 /// A node on a simulated disk with records in it, whose memory can be broken.
@@ -64,6 +65,20 @@ private struct Rig {
             server.spawn {
                 let counts = await gateway.counts
                 sum.with { $0.add(counts) }
+            }
+        }
+        server.settle()
+        return sum.with { $0 }
+    }
+
+    /// Of all loops.
+    var subscriptionCount: Int {
+        let sum = Shared(0)
+        for owner in server.node?.owners ?? [] {
+            guard let gateway = owner as? Gateway else { continue }
+            server.spawn {
+                let count = await gateway.subscriptionCount
+                sum.with { $0 += count }
             }
         }
         server.settle()
@@ -225,6 +240,26 @@ private struct Rig {
         var expected = before.rows
         expected[other] = 2
         #expect(rig.shown().rows == expected)
+    }
+
+    @Test func `a question that is refused leaves nothing behind on any loop`() throws {
+        let rig = Rig(loops: 3)
+        let isNear = { (key: ByteString) in PartitionPlacement.loop(of: PartitionID(of: key), loops: 3) == 0 }
+        let key = try #require(rig.keys.first(where: isNear))
+        for _ in 0...Limits.repairsMax {
+            #expect(rig.damage(key, at: 17))
+            rig.server.run(millis: 10_000)
+        }
+        #expect(rig.health()?.lostPartitions == [PartitionID(of: key).index])
+        let reader = rig.server.connect(to: 0, hello: .hello([.results]))
+        reader.send(.querySubscribe(QuerySubscription(queryID: "q", mapName: "todos", query: QueryRequest())))
+        rig.server.run(millis: 30_000)
+        #expect(rig.subscriptionCount <= 3, "one number for all loops, whatever was tried")
+        reader.cut()
+        rig.server.settle()
+        rig.restart(PartitionID(of: key))
+        rig.server.run(millis: 10_000)
+        #expect(rig.subscriptionCount == 0)
     }
 
     @Test func `D13: a partition that stays out keeps nothing from the log's shrinking, and is whole after a restart`()

@@ -42,6 +42,27 @@ import TopGunSimulation
         #expect(try rig.start().count == report.keptRecords)
     }
 
+    @Test func `what a salvage that found no room left behind is out of the way of the next one`() throws {
+        let rig = try closedLog(seed: 3)
+        func salvage(_ nowMillis: Int64) throws(StorageError) -> SalvageReport {
+            defer { rig.disk.processKill() }
+            return try Salvage.run(
+                path: "/data", disk: rig.disk, entropy: SeededEntropy(seed: 2), nowMillis: nowMillis)
+        }
+        let before = rig.disk.usedBytes
+        let whole = rig.disk.copy(seed: 1)
+        let report = try Salvage.run(path: "/data", disk: whole, entropy: SeededEntropy(seed: 2), nowMillis: 1)
+        let needed = whole.usedBytes - before
+        // Besides the records there is the new identity.
+        #expect(needed > 4_096)
+        rig.disk.faults.capacityBytes = before + needed / 2
+        #expect(throws: StorageError.self) { try salvage(1_000) }
+        #expect(rig.disk.usedBytes > before)
+        rig.disk.faults.capacityBytes = before + needed + 1_024
+        #expect(try salvage(2_000).keptRecords == report.keptRecords)
+        #expect(!rig.disk.paths.contains { $0.contains("-1000/") })
+    }
+
     @Test(arguments: UInt64(0)..<60)
     func `D06: what is not reported lost is kept, after any damage`(seed: UInt64) throws {
         let rig = try closedLog(seed: seed)

@@ -79,7 +79,9 @@ extension GatewayCore {
                 }
             }
         } orElse: { refusal in
-            answer(.failure(refusal))
+            // Not in the turn that asks: who is told ends what it began, on loops that may not have been asked yet.
+            let answer = LoopBound(answer, on: group.loop)
+            group.loop.execute { answer.value(.failure(refusal)) }
         }
     }
 }

@@ -18,6 +18,11 @@ extension GroupCore {
         let findings = state.check(&checkCursor, visits: Limits.checkVisitsPerTurn)
         metrics.counts.leavesReleased += findings.leavesReleased
         for (partition, breakage) in zip(findings.broken, findings.breakage) { closeBroken(partition, breakage) }
+        return takeBroken()
+    }
+
+    /// Every partition that was found broken since the last call, by whomever.
+    func takeBroken() -> [BrokenPartition] {
         closeWhatShowed()
         defer { broken = [] }
         return broken

@@ -29,6 +29,9 @@ actor PartitionGroup {
     /// Checks the next part of the memory; returns the partitions that were closed because they are broken.
     func check() -> [BrokenPartition] { door.value.check() }
 
+    /// The same of those that others found, without a look at more.
+    func takeBroken() -> [BrokenPartition] { door.value.takeBroken() }
+
     /// Partitions that take no operations, and those of them that are not being rebuilt.
     var closed: (all: PartitionSet, lost: PartitionSet) { (door.value.closedPartitions, door.value.lostPartitions) }
 

@@ -84,6 +84,10 @@ actor PartitionSupervisor {
                 return
             }
             log.retire(store.coverage)
+            // A round takes a while, and is one of the ways to find what is broken.
+            for group in groups {
+                for broken in await group.takeBroken() { await repair(broken) }
+            }
             await sleep(millis: Limits.checkpointPauseMillis)
         }
     }
