@@ -23,6 +23,8 @@ public final class TestDevice: @unchecked Sendable {
     private let store: DeviceStore
     private var spawners: [SimulatedSpawner] = []
     private weak var client: TopGunClient?
+    /// Ends the client that was launched last, which the application may have let go.
+    private var abandonClient: (@Sendable () -> Void)?
     private var isLaunching = false
     private var isPaused = false
     private var hasNetwork = true
@@ -52,6 +54,7 @@ public final class TestDevice: @unchecked Sendable {
     public func launch() async throws -> TopGunClient {
         driver.check()
         try await waitForStore()
+        abandonClient = nil
         isLaunching = true
         defer { isLaunching = false }
         let spawner = SimulatedSpawner(node: name, loops: 1, scheduler: driver.scheduler)
@@ -63,6 +66,7 @@ public final class TestDevice: @unchecked Sendable {
             server: TestServer.address, store: .device(store), token: nil,
             logger: Logger(label: name) { _ in SwiftLogNoOpLogHandler() }, environment: environment)
         self.client = client
+        abandonClient = client.abandonment
         return client
     }
 
@@ -90,7 +94,8 @@ public final class TestDevice: @unchecked Sendable {
         for spawner in spawners { spawner.crash() }
         spawners = []
         host.crash(tells: hasNetwork)
-        client?.abandon()
+        abandonClient?()
+        abandonClient = nil
         client = nil
     }
 

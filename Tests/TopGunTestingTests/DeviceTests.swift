@@ -51,6 +51,40 @@ import TopGunTesting
         }
     }
 
+    @Test(arguments: [false, true])
+    func `a device whose client was let go dies and starts again`(isSuspended: Bool) async throws {
+        try await TopGunWorld.run(seed: 32) { world in
+            try await world.server.start()
+            let phone = world.device("phone")
+            func use() async throws {
+                let map = try await phone.launch().map("notes", of: Int.self)
+                try await map.set(1, for: "k").reaches(.replicated)
+            }
+            try await use()
+            phone.isSuspended = isSuspended
+            phone.kill()
+            let map = try await phone.launch().map("notes", of: Int.self)
+            #expect(map["k"] == 1)
+        }
+    }
+
+    @Test func `who waits for an app that is killed in its sleep does not wait for ever`() async throws {
+        try await TopGunWorld.run(seed: 33) { world in
+            let phone = world.device("phone")
+            let client = try await phone.launch()
+            _ = try await client.map("notes", of: Int.self)
+            phone.isSuspended = true
+            async let isClosed: Void = client.close()
+            async let map: TopGunMap<Int> = client.map("notes", of: Int.self)
+            try await world.sleep(for: .seconds(1))
+            phone.kill()
+            await isClosed
+            _ = try? await map  // Open already, or closed: either is an answer.
+            let again = try await phone.launch().map("notes", of: Int.self)
+            #expect(again.count == 0)
+        }
+    }
+
     @Test func `one application at a time has the store`() async throws {
         try await TopGunWorld.run(seed: 32) { world in
             let phone = world.device("phone")

@@ -36,8 +36,9 @@ extension TopGunClient {
         }
     }
 
-    /// Ends the client as the death of its process does; see ``ReplicaEngine/abandon()``.
-    package func abandon() {
-        engine.abandon()
+    /// What ends the client as the death of its process does, the client itself let go or not; see
+    /// ``ReplicaEngine/abandon()``.
+    package var abandonment: @Sendable () -> Void {
+        { [engine] in engine.abandon() }
     }
 }

@@ -119,11 +119,25 @@ extension ReplicaEngine {
         }
         guard !core.withLock({ $0.isAbandoned }) else { return }
         // What was decided before this is done before it: receipts hear of the last commit.
-        await withCheckedContinuation { continuation in loop.execute { continuation.resume() } }
+        await turn(of: loop)
+        await turn(of: storeThread) { [self] in finish() }
+    }
+
+    /// Waits until a loop has done all that it was given before, and then `work`; or until the process is said to have
+    /// died, which its loops do not tell.
+    private func turn(of loop: any Loop, _ work: @escaping @Sendable () -> Void = {}) async {
         await withCheckedContinuation { continuation in
-            storeThread.execute { [self] in
-                finish()
-                continuation.resume()
+            let number: Int? = core.withLock { core in
+                guard !core.isAbandoned else { return nil }
+                core.lastTurn += 1
+                core.turnWaiters[core.lastTurn] = continuation
+                return core.lastTurn
+            }
+            guard let number else { return continuation.resume() }
+            loop.execute { [self] in
+                work()
+                let waiter = core.withLock { $0.turnWaiters.removeValue(forKey: number) }
+                waiter?.resume()
             }
         }
     }
@@ -153,8 +167,8 @@ extension ReplicaEngine {
         let waiters = core.withLock { core in
             core.isClosed = true
             core.isAbandoned = true
-            defer { core.idleWaiters = [] }
-            return core.idleWaiters
+            defer { (core.idleWaiters, core.turnWaiters) = ([], [:]) }
+            return core.idleWaiters + core.turnWaiters.sorted { $0.key < $1.key }.map(\.value)
         }
         for waiter in waiters { waiter.resume() }
         // Nobody will tell the link that it is closed, and it holds this.
@@ -228,7 +242,7 @@ extension ReplicaEngine {
         }
         // What opening it means for the sync state is told before the application can ask: a state of before would say
         // that the map is as the server's.
-        await withCheckedContinuation { continuation in loop.execute { continuation.resume() } }
+        await turn(of: loop)
         return id
     }
 

@@ -55,6 +55,9 @@ final class ReplicaEngine: Sendable {
         var armedMillis = Int64.max
         var isCommitting = false
         var idleWaiters: [CheckedContinuation<Void, Never>] = []
+        /// Who waits for a turn of the loop or of the store's thread, by number: turns that are dropped wake nobody.
+        var turnWaiters: [Int: CheckedContinuation<Void, Never>] = [:]
+        var lastTurn = 0
         var isClosed = false
         /// The process is said to have died: its loop and threads do nothing any more.
         var isAbandoned = false
