@@ -37,7 +37,9 @@ public struct WriteReceipt: Sendable {
     /// Returns once the write has reached the level; at once if it has.
     ///
     /// Waits as long as it takes: while the device is offline nothing above ``Level/stored`` is reached. A write that a
-    /// newer one superseded reaches its levels like any other (see ``TopGunClient/lostWrites``).
+    /// newer one superseded reaches its levels like any other (see ``TopGunClient/lostWrites``). In a process that does not
+    /// sync, the one that does leaves word of each level in the store; if that is an older version of this library, or many
+    /// thousands of writes lie between, nothing is known of the write any more, and this waits until the client is closed.
     ///
     /// - Throws: ``TopGunError`` with the code `refused` when the server refused the write for good, `storage` when this
     ///   device could not store it, `closed` when the client was closed before; `CancellationError` when the task was
