@@ -306,7 +306,8 @@ final class SegmentKeeper: Sendable {
         }
     }
 
-    /// Lets go what the checkpoints cover, oldest first, up to the first segment that is still needed.
+    /// Lets go what the checkpoints cover, oldest first, up to the first segment that is still needed. The last one stays
+    /// until the log goes on in another, which a full disk may keep it from: a log without any would be taken for lost.
     func retire(_ coverage: CheckpointCoverage) {
         guard progress.isRunning else { return }
         let covered = state.withLock { state -> ArraySlice<RetainedSegment> in
@@ -314,7 +315,8 @@ final class SegmentKeeper: Sendable {
                 state.heldBack = coverage
                 return []
             }
-            return state.retained.prefix { coverage.covers($0.partitions, to: $0.end) }
+            let covered = state.retained.prefix { coverage.covers($0.partitions, to: $0.end) }
+            return state.current == nil && covered.count == state.retained.count ? covered.dropLast() : covered
         }
         guard let last = covered.last else { return }
         do throws(StorageError) {

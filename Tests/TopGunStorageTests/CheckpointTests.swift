@@ -136,6 +136,33 @@ import TopGunSimulation
         #expect(node.held == Set(node.rig.allNumbers))
     }
 
+    @Test func `D01 D13: the last segment stays until there is room for another`() throws {
+        let node = Node(seed: 1)
+        let rig = node.rig
+        try node.start()
+        rig.kill()
+        _ = try Salvage.run(path: "/data", disk: rig.disk, entropy: SeededEntropy(seed: 3), nowMillis: 5)
+        rig.disk.processKill()
+        // Room for another identity, and for no segment.
+        rig.disk.faults.capacityBytes = rig.disk.usedBytes + 1_000
+        try node.start()
+        #expect(rig.log?.state != .open)
+        node.supervise()
+        rig.scheduler.run(forMillis: 10)
+        rig.kill()
+        rig.disk.faults.capacityBytes = nil
+        try node.start()
+        #expect(node.held.isEmpty && rig.log?.state == .open)
+        // Then it goes, as any other.
+        node.append(2)
+        #expect(rig.run(untilDurable: 1))
+        node.supervise()
+        rig.scheduler.run(forMillis: 10)
+        rig.kill()
+        try node.start()
+        #expect(node.held == Set(rig.allNumbers))
+    }
+
     @Test(arguments: 0..<12)
     func `D08 D13: a checkpoint whose name was not synced is, before the log goes that it covers`(seed: Int) throws {
         for call in 0..<60 {

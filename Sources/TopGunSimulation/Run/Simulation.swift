@@ -36,6 +36,8 @@ package final class Simulation: @unchecked Sendable {
     private var nextToken: UInt32 = 0
     private var isHealed = false
     private var healedNanos: Int64 = 0
+    /// The latest that the node's clock ever said when somebody changed it.
+    private var latestWallMillis = Int64.min / 2
 
     package struct Outcome: Sendable {
         package var history: History
@@ -128,8 +130,10 @@ package final class Simulation: @unchecked Sendable {
         heal()
         var isQuiet = waitForQuiet(devices, Limits.quietMillisMax)
         if isQuiet, scenario.lifetimes > 0 {
-            // What ends by itself ends before anybody is compared with anybody.
-            scheduler.run(forMillis: Limits.lifetimeMillisMax + Limits.aheadMillisMax + 5_000)
+            // What ends by itself ends before anybody is compared with anybody, what was taken when the node's clock was
+            // ahead of what it is now included.
+            let aheadMillis = max(latestWallMillis - node.clock.wallMillis(), 0) + Limits.aheadMillisMax
+            scheduler.run(forMillis: Limits.lifetimeMillisMax + aheadMillis + 5_000)
             isQuiet = waitForQuiet(devices, Limits.quietMillisMax)
         }
         if isQuiet {
@@ -340,6 +344,7 @@ package final class Simulation: @unchecked Sendable {
         var event = event(.fault, node.name)
         event.code = "wall"
         event.wall = node.clock.wallMillis()
+        latestWallMillis = max(latestWallMillis, node.clock.wallMillis())
         record(event)
     }
 
