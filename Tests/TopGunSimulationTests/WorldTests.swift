@@ -289,10 +289,31 @@ import TopGunServer
         #expect(pair.host.isDeceived, "nobody may call that world quiet")
     }
 
-    @Test func `lost packets cost time and change no order, and the connection breaks when all are lost`() {
+    @Test func `what a narrow path still brings is on its way, also after the path has become wide`() {
         let pair = Pair()
-        // A frame travels in several pieces, none of which may be lost so often here that the connection breaks.
-        pair.host.weather.lossMillionths = 300_000
+        #expect(!pair.host.isAwaited)
+        pair.host.weather.bytesPerSecond = 8_000
+        let large = String(repeating: "x", count: 32_000)
+        pair.send(large)
+        pair.scheduler.run(forMillis: 100)
+        pair.host.weather.bytesPerSecond = nil
+        pair.scheduler.run(forMillis: 3_500)
+        #expect(pair.node.notes.all.isEmpty && pair.host.isAwaited, "nobody may call that world quiet")
+        pair.scheduler.run(forMillis: 1_000)
+        #expect(pair.node.notes.all == [large])
+        #expect(!pair.host.isAwaited)
+        pair.host.weather.isUpBlocked = true
+        pair.send("held")
+        pair.scheduler.run(forMillis: 100)
+        #expect(pair.host.isAwaited)
+        for link in pair.host.links { link.cut(tellsClient: true, tellsNode: true) }
+        #expect(!pair.host.isAwaited, "what is lost is not awaited")
+    }
+
+    @Test func `lost packets cost time and change no order, and the connection breaks when all are lost`() {
+        // A seed at which no piece of a frame is lost so often that the connection breaks already here.
+        let pair = Pair(seed: 10)
+        pair.host.weather.lossMillionths = 500_000
         let sent = (0..<20).map { "\($0)" }
         for message in sent { pair.send(message) }
         pair.scheduler.run(forMillis: 100)

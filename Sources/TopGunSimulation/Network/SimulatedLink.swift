@@ -66,6 +66,11 @@ package final class SimulatedLink: @unchecked Sendable {
         client.isOpen && !client.isGone && !client.isFinished && (isCut || node.isGone || node.isFinished)
     }
 
+    /// Whether something that was said has yet to be heard, however long a narrow path takes for it.
+    var isBusy: Bool {
+        !isCut && [client, node].contains { $0.isOpen && !$0.isGone && !$0.isFinished && $0.travelling > 0 }
+    }
+
     // MARK: - Sending
 
     /// Whether what this end says is said by nobody.

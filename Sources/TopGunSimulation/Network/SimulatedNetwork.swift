@@ -124,6 +124,9 @@ package final class SimulatedHost: Network, @unchecked Sendable {
     /// Whether the machine's process has yet to find out that a connection is none any more.
     var isDeceived: Bool { links.contains { $0.isHalfOpen } }
 
+    /// Whether something is on its way to this machine or from it.
+    var isAwaited: Bool { links.contains { $0.isBusy } }
+
     func forget(_ link: SimulatedLink) {
         links.removeAll { $0 === link }
         link.client.link = nil

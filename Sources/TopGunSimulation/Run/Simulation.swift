@@ -164,12 +164,11 @@ package final class Simulation: @unchecked Sendable {
         var quietFor = 0
         while quietFor < 12 {
             scheduler.run(forMillis: 250)
-            // Who has not noticed yet that a connection is dead (N08) is not at rest, whatever it believes.
-            let isQuiet = devices.allSatisfy { ($0.process?.isQuiet ?? false) && !$0.host.isDeceived }
+            let isQuiet = devices.allSatisfy(isAtRest)
             quietFor = isQuiet ? quietFor + 1 : 0
             if quietFor == 1 { noteQuiet(start) }
             if quietFor == 0, scheduler.nowNanos - start > millisMax * 1_000_000 {
-                for device in devices where !(device.process?.isQuiet ?? false) || device.host.isDeceived {
+                for device in devices where !isAtRest(device) {
                     var event = event(.stuck, device.name)
                     event.note = "node \(node.state), \(device.process?.unrest ?? "not running")"
                     record(event)
@@ -178,6 +177,12 @@ package final class Simulation: @unchecked Sendable {
             }
         }
         return true
+    }
+
+    /// Who has not noticed yet that a connection is dead (N08) is not at rest, whatever it believes, nor is who has not
+    /// heard yet what was said to it: a path that was narrow has seconds of it under way.
+    private func isAtRest(_ device: SimulatedDevice) -> Bool {
+        (device.process?.isQuiet ?? false) && !device.host.isDeceived && !device.host.isAwaited
     }
 
     private func noteQuiet(_ start: Int64) {
