@@ -63,6 +63,35 @@ import TopGunWire
         #expect(Set(events(reader.received())) == ["a", "b", "c", "d"])
     }
 
+    @Test(arguments: [1, 3])
+    func `D04 what cannot be taken at present is told at once, and only once`(_ loops: Int) {
+        let server = server(loops: loops)
+        let known = server.connect(hello: .hello([.results]))
+        let official = server.connect(hello: nil)
+        for client in [known, official] { _ = client.received() }
+        server.setDiskHanging(true)
+        for client in [known, official] {
+            client.send(Make.batch(Make.put(1, "a", 1)), Make.batch(Make.orRemove(2, "b")), Make.batch(Make.put(3, "c", 3)))
+        }
+        server.settle()
+        let told = acknowledgements(known.received())
+        #expect(told.map(\.lastID) == [0] && told.map(\.level) == [.fireAndForget], "covers nothing")
+        #expect(told.flatMap { $0.results ?? [] }.map { [$0.id: $0.refusal] } == [[2: .notReady]])
+        let apologies = official.received()
+        #expect(apologies.count == 1)
+        #expect(apologies.allSatisfy { if case .error(let error) = $0 { error.code == 503 } else { false } })
+
+        server.setDiskHanging(false)
+        server.settle()
+        let done = acknowledgements(known.received())
+        #expect(done.map(\.lastID) == [1, 1], "what was refused is not covered")
+        let results = done.flatMap { $0.results ?? [] }
+        #expect(results.map(\.id).sorted() == [1, 3] && results.allSatisfy { $0.isSuccess })
+        let covered = official.received()
+        #expect(acknowledgements(covered).map(\.lastID) == [1, 1])
+        #expect(!covered.contains { if case .error = $0 { true } else { false } })
+    }
+
     @Test func `D04 a client that can tell not yet from no is told how far its writes have come`() {
         let server = server()
         let writer = server.connect(hello: .hello([.results]))

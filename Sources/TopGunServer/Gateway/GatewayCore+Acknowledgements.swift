@@ -8,7 +8,8 @@ import TopGunWire
 //   early    MEMORY reached       at once, past the gate; LEVEL_UP follows through it for a client with `levels`
 //   durable  on this disk         through the gate
 //   refused  for good             through the gate; OP_REJECTED and a covering OP_ACK for an official client
-//   later    to be tried again    ERROR for an official client and never covered; `results` for others
+//   later    to be tried again    through the gate; ERROR for an official client and never covered; `results` for others
+//   away     to be tried again    the same, and at once: it says how the server is, and nothing of what it holds
 
 extension GatewayCore {
     /// Answers the frame whose operations are in ``answers``: a frame of this loop at once and as a whole, a split one
@@ -19,7 +20,7 @@ extension GatewayCore {
         let knowsLevels = shell.core.features.contains(.levels)
         let summary = shell.core.ledger.settle(answers, phase, knowsLevels: knowsLevels)
         if let open = shell.openBefore { noteDecided(shell, open) }
-        if summary.early > 0, phase != .stored { answerEarly(shell, summary) }
+        if phase != .stored { answerAtOnce(shell, summary) }
         guard phase != .known else { return nil }
         let entry = summary.gated > 0 || summary.later > 0 ? answerGated(shell, summary) : nil
         if summary.early > 0 { raiseLevels(shell) }
@@ -37,22 +38,29 @@ extension GatewayCore {
         var durable = 0
         var refused = 0
         var later = 0
+        var away = 0
         var level = WriteConcern.persisted
         var highestDurableID: UInt64 = 0
         var highestEarlyID: UInt64 = 0
         var firstLater: Refusal?
+        var firstAway: Refusal?
 
         var gated: Int { durable + refused }
     }
 
-    private func answerEarly(_ shell: SessionShell, _ summary: Settlement) {
+    private func answerAtOnce(_ shell: SessionShell, _ summary: Settlement) {
+        let hasResults = shell.core.features.contains(.results)
+        if !hasResults, let refusal = summary.firstAway { send(shell, apology(refusal)) }
+        let told = hasResults ? summary.early + summary.away : summary.early
+        guard told > 0 else { return }
         // What waits at the gate is decided but not durable: no `lastId` may cover it yet.
         let isAlone = shell.acknowledgementsWaiting == 0 && summary.gated == 0
         let lastID = isAlone ? shell.core.ledger.lastID : min(shell.releasedID, shell.core.ledger.lastID)
-        let needsResults = shell.core.features.contains(.results) || lastID < summary.highestEarlyID
+        let ways: Set<OperationAnswer.Way> =
+            hasResults ? [.early, .away] : lastID < summary.highestEarlyID ? [.early] : []
         scratch.removeAll()
         encode(
-            lastID: lastID, level: .memory, results: needsResults ? [.early] : [], count: summary.early, shell,
+            lastID: lastID, level: summary.early > 0 ? .memory : .fireAndForget, results: ways, count: told, shell,
             into: scratch)
         metrics.counts.acknowledgementsSent += 1
         answer(shell, frame: scratch.bytes)
@@ -62,7 +70,7 @@ extension GatewayCore {
         let batch = group.gate.open
         let hasResults = shell.core.features.contains(.results)
         if !shell.core.isAnnounced, summary.refused > 0 { reject(shell) }
-        if summary.later > 0, !hasResults, let refusal = summary.firstLater { apologize(shell, refusal) }
+        if !hasResults, let refusal = summary.firstLater { group.answerAfterGate(apology(refusal), to: shell.id) }
         let told = hasResults ? summary.gated + summary.later : summary.gated
         guard told > 0 else { return nil }
         let lastID = shell.core.ledger.lastID
@@ -124,7 +132,7 @@ extension GatewayCore {
             guard case .refused(let refusal) = answer.outcome, refusal.isFinal else { continue }
             guard let id = answer.id else {
                 // No word of the protocol names an operation without a number, and a failure is never silent.
-                apologize(shell, refusal)
+                group.answerAfterGate(apology(refusal), to: shell.id)
                 continue
             }
             group.answerAfterGate(
@@ -133,14 +141,12 @@ extension GatewayCore {
         }
     }
 
-    private func apologize(_ shell: SessionShell, _ refusal: Refusal) {
-        group.answerAfterGate(
-            .error(
-                ErrorMessage(
-                    code: Int64(refusal.errorCode), message: explanation(refusal),
-                    details: ErrorDetails(
-                        requestType: "OP_BATCH", refusal: refusal, retryAfterMillis: retryAfter(refusal)))),
-            to: shell.id)
+    private func apology(_ refusal: Refusal) -> ServerMessage {
+        .error(
+            ErrorMessage(
+                code: Int64(refusal.errorCode), message: explanation(refusal),
+                details: ErrorDetails(
+                    requestType: "OP_BATCH", refusal: refusal, retryAfterMillis: retryAfter(refusal))))
     }
 
     /// LEVEL_UP for what was acknowledged at MEMORY, once it is on disk.
@@ -190,7 +196,7 @@ extension AcknowledgementLedger {
                 summary.early += 1
                 summary.highestEarlyID = max(summary.highestEarlyID, answer.id ?? 0)
             case .durable where phase == .known, .silent where phase == .known, .refused where phase == .known,
-                .later where phase == .known:
+                .later where phase == .known, .away where phase == .stored:
                 continue
             case .durable:
                 summary.durable += 1
@@ -204,6 +210,13 @@ extension AcknowledgementLedger {
                 summary.later += 1
                 if summary.firstLater == nil, case .refused(let refusal) = answer.outcome {
                     summary.firstLater = refusal
+                }
+                if let id = answer.id { postpone(id) }
+                continue
+            case .away:
+                summary.away += 1
+                if summary.firstAway == nil, case .refused(let refusal) = answer.outcome {
+                    summary.firstAway = refusal
                 }
                 if let id = answer.id { postpone(id) }
                 continue

@@ -133,10 +133,10 @@ extension GatewayCore {
 }
 
 extension GroupCore {
-    /// Merges what another loop sent. Outcomes travel back at once for what may be acknowledged early, and through the
-    /// gate for all.
+    /// Merges what another loop sent. Outcomes travel back at once for what needs no disk to be answered, and through
+    /// the gate for all.
     func merge(_ mailbox: Mailbox, from home: LoopBound<GatewayCore>) {
-        var hasEarly = false
+        var hasAnswersAtOnce = false
         for segment in mailbox.segments {
             if takesRemovals { segment.refusePuts(.nodeFull) }
             segment.operations.withUnsafeBufferPointer { operations in
@@ -153,11 +153,11 @@ extension GroupCore {
                     segment.corrections.append((segment.places[index].frame, correction))
                 }
             }
-            hasEarly = hasEarly || segment.hasEarly
+            hasAnswersAtOnce = hasAnswersAtOnce || segment.hasAnswersAtOnce
             segment.dropBytes()
         }
         publish()
-        if hasEarly { home.loop.execute { home.value.learn(mailbox, isStored: false) } }
+        if hasAnswersAtOnce { home.loop.execute { home.value.learn(mailbox, isStored: false) } }
         afterGate { home.loop.execute { home.value.learn(mailbox, isStored: true) } }
     }
 }

@@ -31,7 +31,15 @@ final class MailboxSegment: @unchecked Sendable {
         self.rules = rules
     }
 
-    var hasEarly: Bool { operations.contains { $0.concern == .memory || $0.concern == .fireAndForget } }
+    /// Whether something of this can be answered before anything is on disk.
+    var hasAnswersAtOnce: Bool {
+        zip(operations, outcomes).contains { operation, outcome in
+            switch OperationAnswer(operation, outcome).way {
+            case .early, .silent, .away: true
+            case .durable, .refused, .later: false
+            }
+        }
+    }
 
     func append(_ operation: OperationView, frame: UInt64, position: Int) {
         var copy = operation

@@ -28,8 +28,10 @@ struct OperationAnswer {
         /// Success that nobody asked to hear of.
         case silent
         case refused
-        /// Not taken, to be tried again.
+        /// Not taken for what stands in its partition or for its stamp, to be tried again.
         case later
+        /// Not taken because the server cannot take anything of the kind at present, to be tried again: at once.
+        case away
     }
 
     var way: Way {
@@ -40,6 +42,7 @@ struct OperationAnswer {
             case .memory: .early
             case .applied, .replicated, .persisted: .durable
             }
+        case .refused(.busy), .refused(.nodeFull), .refused(.notReady): .away
         case .refused(let refusal): refusal.isFinal ? .refused : .later
         }
     }

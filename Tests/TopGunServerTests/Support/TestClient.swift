@@ -204,6 +204,11 @@ enum Make {
         change(id, key, .tombstone, millis: millis)
     }
 
+    /// An operation that no server takes before it has OR-Maps.
+    static func orRemove(_ id: UInt64, _ key: String) -> ClientOperation {
+        ClientOperation(id: id, mapName: "todos", key: ByteString(key), change: .orRemove(tag: "tag"))
+    }
+
     private static func change(_ id: UInt64, _ key: String, _ value: Payload, millis: Int64) -> ClientOperation {
         ClientOperation(
             id: id, mapName: "todos", key: ByteString(key),
