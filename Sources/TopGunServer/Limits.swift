@@ -152,6 +152,8 @@ enum Limits {
     static let checkpointPauseMillis: Int64 = 10
     /// How often the supervisor looks at log growth and expiry.
     static let supervisorTickMillis: Int64 = 1_000
+    /// How often a stop looks whether what it waits for is done.
+    static let stopLookMillis: Int64 = 10
     /// Bytes of one slice of a partition that is rebuilt; between slices the loop serves clients.
     static let rebuildSliceBytes = 128 * 1_024
     /// How long after a partition could not be rebuilt it is tried again: first, and in the end.

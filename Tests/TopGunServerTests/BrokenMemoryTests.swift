@@ -284,6 +284,40 @@ private struct Rig {
         #expect(rig.shown().rows.filter { $0.key.string.hasPrefix("key-") } == before)
     }
 
+    @Test func `D01: a stop does not wait for a checkpoint that waits for a log that fails`() throws {
+        let rig = Rig(loops: 1, checkpointLogBytes: 1)
+        for _ in 0...Limits.repairsMax {
+            #expect(rig.damage("key-7", at: 17))
+            rig.server.run(millis: 10_000)
+        }
+        #expect(rig.health()?.lostPartitions == [PartitionID(of: "key-7").index])
+        rig.server.setDiskHanging(true)
+        rig.writer.send(Make.batch(Make.put(1_000, "a", 1)))
+        rig.server.run(millis: 30_000)
+        let ended = Shared<Result<Void, ServerError>?>(nil)
+        let node = try #require(rig.server.node)
+        rig.server.spawn {
+            let result: Result<Void, ServerError>
+            do throws(ServerError) {
+                try await node.stop()
+                result = .success(())
+            } catch {
+                result = .failure(error)
+            }
+            ended.with { $0 = result }
+        }
+        rig.server.run(millis: 1_000)
+        #expect(ended.with { $0 == nil })
+        rig.server.disk.faults.writesUntilFailure = 0
+        rig.server.setDiskHanging(false)
+        rig.server.run(millis: 1_000)
+        guard case .failure(let error)? = ended.with({ $0 }) else {
+            Issue.record("the stop did not end, or claimed success")
+            return
+        }
+        #expect(error.code == .disk)
+    }
+
     private func expectRefused(_ messages: [ServerMessage], requests: [ByteString]) {
         var errors: [ByteString] = []
         for message in messages {

@@ -205,11 +205,13 @@ extension Node {
         condition.stop()
         await supervisor.stop()
         guard let loop = context.environment.spawner.loops.first else { return }
-        if log.state == .failed { throw ServerError(.disk, "the disk failed; the log was not closed") }
+        let failure = ServerError(.disk, "the disk failed; the log was not closed")
+        if log.state == .failed { throw failure }
         for group in groups { await group.handOverRest() }
         await withCheckedContinuation { continuation in
             log.close(from: loop) { continuation.resume() }
         }
+        if condition.state.state == .failed { throw failure }
         directory.close()
     }
 }

@@ -28,7 +28,6 @@ actor PartitionSupervisor {
     private var isStopping = false
     private var sleeper: CheckedContinuation<Void, Never>?
     private var alarm: (any ScheduledJob)?
-    private var finished: CheckedContinuation<Void, Never>?
     private var isRunning = false
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { loop.executor }
@@ -60,16 +59,14 @@ actor PartitionSupervisor {
             if log.retainedBytes > logBytesMax { await checkpoint() }
         }
         isRunning = false
-        finished?.resume()
-        finished = nil
     }
 
-    /// Ends ``run()`` and waits for a checkpoint that is being written.
+    /// Ends ``run()`` and waits for a checkpoint that is being written, unless the log fails: a checkpoint may wait for
+    /// what will never be on disk then.
     func stop() async {
         isStopping = true
         wake()
-        guard isRunning else { return }
-        await withCheckedContinuation { finished = $0 }
+        while isRunning, log.state != .failed { await pause(millis: Limits.stopLookMillis) }
     }
 
     /// Writes checkpoints of what keeps the oldest segments of the log, and lets those go.
@@ -131,9 +128,7 @@ actor PartitionSupervisor {
             context.log.error(
                 "a partition could not be rebuilt; it stays closed and is tried again",
                 [.partition: id.index, .error: failure])
-            await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
-                loop.schedule(afterMillis: pauseMillis) { continuation.resume() }
-            }
+            await pause(millis: pauseMillis)
             guard !isStopping else { return false }
             pauseMillis = min(pauseMillis * 2, Limits.rebuildRetryMillisMax)
         }
@@ -141,6 +136,13 @@ actor PartitionSupervisor {
         return true
     }
 
+    private func pause(millis: Int64) async {
+        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+            loop.schedule(afterMillis: millis) { continuation.resume() }
+        }
+    }
+
+    /// A pause that ``wake()`` ends.
     private func sleep(millis: Int64) async {
         await withCheckedContinuation { continuation in
             sleeper = continuation
