@@ -32,6 +32,26 @@ package enum Mutant: String, CaseIterable, Sendable {
     case watermarkIsMaximum
     /// Events are kept for a reader however slow it is.
     case slowReaderKeepsAll
+    /// A write leaves the client's log at the level that the application awaited.
+    case retireAtMemory
+    /// What may be tried again is given up.
+    case transientRefusalIsFinal
+    /// The removal at the end of a lifetime has the time of whoever removes.
+    case expiryStampsNow
+    /// The log does not know that a value ends.
+    case lifetimeNotLogged
+    /// A record that is written over keeps the end of the old value.
+    case overwriteKeepsTail
+    /// What checkpoints cover stays in the log.
+    case logNeverShrinks
+    /// A stamp from the future is stored and then refused.
+    case refusesWhatItStored
+    /// What was merged is said to be superseded.
+    case supersededIsGuessed
+    /// A level above `MEMORY` is told before the sync.
+    case levelUpBeforeSync
+    /// The number of an acknowledgement covers what waits for its outcome.
+    case ledgerSkipsGaps
 
     // Set before the first world of a process is made and never after; worlds run on one thread.
     nonisolated(unsafe) package static var active: Mutant?

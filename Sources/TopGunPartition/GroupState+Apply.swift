@@ -378,6 +378,12 @@ extension GroupState {
         #else
         let reportsClockAhead = frame.rules.contains(.reportsClockAhead)
         #endif
+        #if MUTANTS
+        if Mutant.refusesWhatItStored.isOn {
+            var unobserved = latest
+            _ = merge(operation, prepared, frame, &unobserved)
+        }
+        #endif
         guard !reportsClockAhead else { return .refused(.clockAhead) }
         guard restamps.count < limits.restampsMax else { return .refused(.busy) }
         observe(&latest, wallMillis: frame.wallMillis)

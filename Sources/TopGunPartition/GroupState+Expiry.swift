@@ -58,6 +58,9 @@ extension GroupState {
         scratch.append(block.key)
         let key = scratch.bytes
         Payload.tombstone.bytes.withUnsafeBytes { removal in
+            #if MUTANTS
+            let end = Mutant.expiryStampsNow.isOn ? wallMillis : end
+            #endif
             let incoming = Incoming(
                 hash: hash, keyHash: block.keyHash, map: block.map, node: ownNode, counter: 0, millis: end,
                 ttlMillis: 0,

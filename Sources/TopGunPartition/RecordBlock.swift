@@ -153,6 +153,12 @@ extension RecordBlock {
             offset &+= Self.lifetimeBytes
         }
         copy(record.tail, to: &offset)
+        #if MUTANTS
+        if Mutant.overwriteKeepsTail.isOn, record.value.count > 40 {
+            copy(UnsafeRawBufferPointer(rebasing: record.value.prefix(40)), to: &offset)
+            return
+        }
+        #endif
         copy(record.value, to: &offset)
         assert(offset <= blockBytes)
     }

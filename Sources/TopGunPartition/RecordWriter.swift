@@ -21,7 +21,11 @@ enum RecordWriter {
         store(UInt16(truncatingIfNeeded: incoming.tail.count), at: base + 14)
         store(incoming.millis, at: base + 16)
         store(incoming.counter, at: base + 24)
+        #if MUTANTS
+        store(Mutant.lifetimeNotLogged.isOn ? 0 : incoming.ttlMillis, at: base + 28)
+        #else
         store(incoming.ttlMillis, at: base + 28)
+        #endif
         var cursor = base + StoredRecord.headerBytes
         copy(nameSpace, to: &cursor)
         copy(map, to: &cursor)

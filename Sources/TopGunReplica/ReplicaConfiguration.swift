@@ -1,11 +1,15 @@
 package import TopGunModel
+package import TopGunWire
 
 /// What the owner of a replica decides.
 package struct ReplicaConfiguration: Sendable {
     /// The level at which an operation leaves the log, whatever level is awaited (promises.md B.1).
     package var retireLevel: WriteConcern = .replicated
-    /// What every operation asks for; never below ``retireLevel``, or it could not leave the log.
+    /// What every operation asks for. Below ``retireLevel`` only with `levels`, or it could not leave the log.
     package var concern: WriteConcern = .replicated
+    /// What the client offers to do beyond the official one; with none of it, it greets as that one does. What it offers on
+    /// a connection may be less.
+    package var features: FeatureSet = [.results, .levels, .clock, .delta, .seq, .pull, .binary, .flow, .hash128]
     /// Operations of one batch, operations in flight and bytes of both; see ``ReplicaLimits``.
     package var batchOperations = ReplicaLimits.batchOperationsMax
     package var batchBytes = ReplicaLimits.batchBytesMax

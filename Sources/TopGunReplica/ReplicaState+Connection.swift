@@ -6,9 +6,11 @@ import TopGunWire
 extension ReplicaState {
     /// What this client can do beyond the official one, and uses on this connection. Comparing content costs the server a
     /// hash of every record, so it is done once in a run and not with every reconnect.
-    var features: FeatureSet { wasContentCompared ? Self.everydayFeatures : Self.everydayFeatures.union(.hash128) }
+    var features: FeatureSet {
+        wasContentCompared ? configuration.features.subtracting(.hash128) : configuration.features
+    }
 
-    private static let everydayFeatures: FeatureSet = [.results, .levels, .clock, .delta, .seq, .pull, .binary, .flow]
+    private var protocolVersion: Int64? { configuration.features.isEmpty ? nil : FeatureSet.protocolVersion }
 
     /// Whether the replica should be connected at all. Setting it again while waiting for the next attempt makes that
     /// attempt at once, which is what to do when the device gets its network back.
@@ -52,7 +54,7 @@ extension ReplicaState {
             send(
                 .deviceHello(
                     DeviceHello(
-                        deviceToken: identity.deviceToken?.string, protocolVersion: FeatureSet.protocolVersion,
+                        deviceToken: identity.deviceToken?.string, protocolVersion: protocolVersion,
                         features: features)))
         }
     }
@@ -108,7 +110,7 @@ extension ReplicaState {
         send(
             .authenticate(
                 Authentication(
-                    token: token, protocolVersion: FeatureSet.protocolVersion,
+                    token: token, protocolVersion: protocolVersion,
                     deviceToken: identity.deviceToken?.string, features: features)))
     }
 }

@@ -203,9 +203,16 @@ extension ReplicaState {
         reach(slot, max(result.level, log[slot].risenLevel), now)
         if result.isSuperseded { supersede(slot) }
         let ref = log[slot].ref
-        let retires = link.features.contains(.results) ? log[slot].level >= configuration.retireLevel : true
+        let retires = link.features.contains(.results) ? log[slot].level >= retireLevel : true
         if retires { retire(slot, now) }
         if result.isSuperseded { noteWinner(ref) }
+    }
+
+    private var retireLevel: WriteConcern {
+        #if MUTANTS
+        if Mutant.retireAtMemory.isOn { return configuration.concern }
+        #endif
+        return configuration.retireLevel
     }
 
     /// Reports a level, if it is higher than those before.
@@ -223,7 +230,11 @@ extension ReplicaState {
         // Neither says anything of the operation: it waits for a newer client, or for a token (promises.md C08).
         if refusal == .upgradeRequired { return upgradeRequired(at: now) }
         if refusal == .unauthenticated { return authenticationFailed(code: nil, at: now) }
+        #if MUTANTS
+        let isFinal = Mutant.transientRefusalIsFinal.isOn || result.isFinal ?? refusal?.isFinal ?? true
+        #else
         let isFinal = result.isFinal ?? refusal?.isFinal ?? true
+        #endif
         guard !isFinal else {
             let code = result.code ?? ByteString(Array("REJECTED".utf8))
             return refuse(slot, code: code, now)
@@ -264,7 +275,7 @@ extension ReplicaState {
                 return
             }
             reach(slot, level, now)
-            if log[slot].level >= configuration.retireLevel { retire(slot, now) }
+            if log[slot].level >= retireLevel { retire(slot, now) }
             return
         }
         if level == .persisted, let retired = retiredWrites.take(id) {

@@ -13,9 +13,11 @@ enum Limits {
     static let messageBytesMax = 16 << 20
     /// Bytes queued for a connection above which its owner hears of it once they are down to half.
     static let queueBytesHigh = 1_024 * 1_024
-    /// Bytes that may ever be queued for one connection: events up to one limit of the server, answers up to another, and a
-    /// message beyond each.
-    static let queuedBytesMax: Int64 = 8 << 20
+    /// Bytes that may ever be queued for one connection in a world whose whole content is less.
+    static let queuedBytesMax: Int64 = 512 << 10
+
+    /// Bytes of the checkpoints of all partitions, with all that a world writes in them, and of what else a node keeps.
+    static let checkpointBytesMax: Int64 = 384 << 10
 
     /// How long a sync of a disk that is well takes at most.
     static let syncNanosMax: Int64 = 2_000_000
@@ -30,6 +32,8 @@ enum Limits {
 
     /// How long a value with a lifetime lives at most.
     static let lifetimeMillisMax: Int64 = 20_000
+    /// How long after its end a value may still be there: grace, the supervisor's tick, and the way.
+    static let expiryMillisMax: Int64 = 5_000
     /// How far ahead of the node's clock a client's stamp may lie, and so how much later a value may end.
     static let aheadMillisMax: Int64 = 60_000
     /// How long everything may take to come to rest: the thirty seconds that are promised, after one reconnect of at most

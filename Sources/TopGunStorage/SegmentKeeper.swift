@@ -309,6 +309,9 @@ final class SegmentKeeper: Sendable {
     /// Lets go what the checkpoints cover, oldest first, up to the first segment that is still needed. The last one stays
     /// until the log goes on in another, which a full disk may keep it from: a log without any would be taken for lost.
     func retire(_ coverage: CheckpointCoverage) {
+        #if MUTANTS
+        if Mutant.logNeverShrinks.isOn { return }
+        #endif
         guard progress.isRunning else { return }
         let covered = state.withLock { state -> ArraySlice<RetainedSegment> in
             guard state.holds == 0 else {

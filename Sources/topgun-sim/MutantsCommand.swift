@@ -38,7 +38,7 @@ struct MutantsCommand: ParsableCommand {
 
     private struct Verdict: Encodable {
         var name: String
-        var number: Int
+        var number: Int?
         var checker: String
         var isBuiltIn: Bool
         /// Where its checker found it; `nil` for a survivor.

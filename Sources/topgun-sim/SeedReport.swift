@@ -9,13 +9,12 @@ struct SeedReport: Codable {
     var checkers: [String]
     var turns: Int
     var reached: [String: Int]
-    /// Whether it ran twice, and whether the second run was not the same.
-    var isRepeated: Bool
+    /// Equal for equal runs.
+    var fingerprint: UInt64
+    /// Whether a second run was not the same.
     var differs = false
 
-    /// Runs one scenario, twice if its second run is to be compared with the first.
-    init(_ scenario: Scenario, mutants: SimulatedMutants = SimulatedMutants(), isRepeated: Bool) {
-        self.isRepeated = isRepeated
+    init(_ scenario: Scenario, mutants: SimulatedMutants = SimulatedMutants()) {
         let outcome = Simulation(scenario, mutants: mutants).run()
         let found = outcome.history.violations
         seed = scenario.seed
@@ -24,7 +23,7 @@ struct SeedReport: Codable {
         checkers = Array(Set(found.map(\.checker.rawValue))).sorted()
         turns = outcome.turns
         reached = outcome.reached
-        if isRepeated { differs = Simulation(scenario, mutants: mutants).run().fingerprint != outcome.fingerprint }
+        fingerprint = outcome.fingerprint
     }
 
     var isFailure: Bool { !violations.isEmpty || differs }

@@ -40,6 +40,11 @@ enum FixedEnvironment {
         "MALLOC_TRIM_THRESHOLD_": "1073741824", "MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TOP_PAD_": "16777216",
     ]
 
+    /// The same for a process whose sets and dictionaries have an order of its own.
+    static var inAnotherOrder: [String: String] {
+        ProcessInfo.processInfo.environment.merging([marker: "0"]) { $1 }
+    }
+
     /// Starts the program anew with the settings, if they are not there yet.
     static func ensure() {
         guard ProcessInfo.processInfo.environment[marker] == nil else { return }

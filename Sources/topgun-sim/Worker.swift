@@ -38,9 +38,11 @@ enum Worker {
         case all
     }
 
-    /// Runs the worker command over the seeds, some at a time, until none is left or a report was enough.
+    /// Runs the worker command over the seeds, some at a time, until none is left or a report was enough. One seed in
+    /// `repeating` runs again in a process of its own, in which sets and dictionaries have another order: a second run in the
+    /// first process would hide what depends on that, or on the seeds before.
     static func run(
-        _ seeds: SeedRange, jobs: Int, arguments: [String], voice: Voice = .nothing,
+        _ seeds: SeedRange, jobs: Int, arguments: [String], repeating: UInt64 = 0, voice: Voice = .nothing,
         isEnough: (@Sendable (SeedReport) -> Bool)? = nil
     ) -> Summary {
         var pieces: [SeedRange] = []
@@ -51,7 +53,7 @@ enum Worker {
             pieces.append(SeedRange(first: first, last: last))
             first = last + 1
         }
-        let shared = Shared(pieces, total: seeds.count, voice: voice, isEnough: isEnough)
+        let shared = Shared(pieces, total: seeds.count, repeating: repeating, voice: voice, isEnough: isEnough)
         let group = DispatchGroup()
         for _ in 0..<max(jobs, 1) {
             DispatchQueue.global().async(group: group) {
@@ -66,14 +68,19 @@ enum Worker {
     private final class Shared: @unchecked Sendable {
         // Unchecked because everything that changes is touched under the lock only.
         private let lock = NSLock()
+        private let repeating: UInt64
         private let voice: Voice
         private let isEnough: (@Sendable (SeedReport) -> Bool)?
         private var progress: Progress
         private var pieces: [SeedRange]
         private(set) var summary = Summary()
 
-        init(_ pieces: [SeedRange], total: Int, voice: Voice, isEnough: (@Sendable (SeedReport) -> Bool)?) {
+        init(
+            _ pieces: [SeedRange], total: Int, repeating: UInt64, voice: Voice,
+            isEnough: (@Sendable (SeedReport) -> Bool)?
+        ) {
             self.pieces = pieces.reversed()
+            self.repeating = repeating
             self.voice = voice
             self.isEnough = isEnough
             progress = Progress(total: total)
@@ -98,12 +105,19 @@ enum Worker {
         }
 
         func run(_ piece: SeedRange, _ arguments: [String]) {
-            let output = Worker.output(of: ["worker", "--seeds", "\(piece.first)..\(piece.last)"] + arguments)
-            let reports = output.split(separator: UInt8(ascii: "\n")).compactMap {
-                // A line that was cut off by the end of the worker is no report.
-                try? JSONDecoder().decode(SeedReport.self, from: $0)
+            let arguments = ["worker", "--seeds", "\(piece.first)..\(piece.last)"] + arguments
+            var reports = Worker.reports(of: arguments)
+            var again: [UInt64: SeedReport] = [:]
+            if repeating > 0 {
+                for report in Worker.reports(of: arguments + ["--every", "\(repeating)"], inAnotherOrder: true) {
+                    again[report.seed] = report
+                }
+                for index in reports.indices where reports[index].seed % repeating == 0 {
+                    reports[index].differs = again[reports[index].seed]?.fingerprint != reports[index].fingerprint
+                }
             }
             lock.withLock {
+                summary.repeated += again.count
                 for report in reports { note(report) }
                 let seen = Set(reports.map(\.seed))
                 let lost = (piece.first...piece.last).filter { !seen.contains($0) }
@@ -125,7 +139,6 @@ enum Worker {
         private func note(_ report: SeedReport) {
             summary.seeds += 1
             summary.turns += report.turns
-            if report.isRepeated { summary.repeated += 1 }
             Reach.add(report.reached, to: &summary.reached)
             guard report.isFailure else { return }
             summary.failed.append(report)
@@ -134,10 +147,18 @@ enum Worker {
         }
     }
 
-    private static func output(of arguments: [String]) -> Data {
+    private static func reports(of arguments: [String], inAnotherOrder: Bool = false) -> [SeedReport] {
+        output(of: arguments, inAnotherOrder).split(separator: UInt8(ascii: "\n")).compactMap {
+            // A line that was cut off by the end of the worker is no report.
+            try? JSONDecoder().decode(SeedReport.self, from: $0)
+        }
+    }
+
+    private static func output(of arguments: [String], _ isInAnotherOrder: Bool) -> Data {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: executable)
         process.arguments = arguments
+        if isInAnotherOrder { process.environment = FixedEnvironment.inAnotherOrder }
         let pipe = Pipe()
         process.standardOutput = pipe
         // The runtime complains there of the tasks of killed processes; what ends a worker is seen when its seed is

@@ -12,6 +12,17 @@ import Testing
         #expect(missing.isEmpty, "\(missing)")
     }
 
+    @Test func `every mutant that Invariants names exists`() throws {
+        let lists = try Tree.text(Self.page).matches(of: /mutants? (`[a-zA-Z]+`(?:, `[a-zA-Z]+`)*)/).map {
+            String($0.1)
+        }
+        let names = Set(lists.flatMap { $0.matches(of: /`([a-zA-Z]+)`/).map { String($0.1) } })
+        #expect(names.count >= 5, "the map has lost its mutants")
+        let catalogue = try Tree.text("Sources/TopGunSimulation/Run/MutantCatalogue.swift")
+        let missing = names.filter { !catalogue.contains("\"\($0)\"") }
+        #expect(missing.isEmpty, "\(missing.sorted())")
+    }
+
     @Test func `every promise and every fault that concerns one node and its clients has its place`() throws {
         let page = try Page()
         let known = Set(page.enforced + page.open)

@@ -71,7 +71,8 @@ import TopGunWire
         for client in [known, official] { _ = client.received() }
         server.setDiskHanging(true)
         for client in [known, official] {
-            client.send(Make.batch(Make.put(1, "a", 1)), Make.batch(Make.orRemove(2, "b")), Make.batch(Make.put(3, "c", 3)))
+            client.send(
+                Make.batch(Make.put(1, "a", 1)), Make.batch(Make.orRemove(2, "b")), Make.batch(Make.put(3, "c", 3)))
         }
         server.settle()
         let told = acknowledgements(known.received())

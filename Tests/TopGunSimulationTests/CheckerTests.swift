@@ -1,4 +1,5 @@
 import Testing
+import TopGunModel
 
 @testable import TopGunSimulation
 
@@ -69,6 +70,18 @@ import Testing
         #expect(Checker.ackHonesty.findings(Event.acknowledged("d", 1), reached).count == 1)
     }
 
+    @Test
+    func `an application is told no refusal that no node gave for good, and no write is called stored before it is`() {
+        let checker = Checker.ackHonesty
+        let refused = Event.refused("c", 1)
+        #expect(checker.findings(Event.refusal("c", 1, "FORBIDDEN"), refused).isEmpty)
+        #expect(checker.findings(refused).count == 1)
+        #expect(checker.findings(Event.refusal("c", 1, "NODE_FULL"), refused).count == 1)
+        #expect(checker.findings(Event.refusal("c", 2, "FORBIDDEN"), refused).count == 1)
+        #expect(checker.findings(Event.stored("c", 1, "k", 7, one), Event.saved("c", 1)).isEmpty)
+        #expect(checker.findings(Event.saved("c", 1), Event.stored("c", 1, "k", 7, one)).count == 1)
+    }
+
     @Test func `a word that an operation takes longer claims no more than is true`() {
         let late = { Event.acknowledged("c", 1, $0, isDurable: $1, kind: .late) }
         #expect(Checker.ackHonesty.findings(late(.none, nil), late(.memory, nil), late(.applied, true)).isEmpty)
@@ -119,7 +132,43 @@ import Testing
             ).count == 1)
     }
 
+    @Test func `a removal is somebody's, or the end of a value`() {
+        let checker = Checker.noPhantom
+        #expect(checker.findings(Event.stored("c", 1, "k", nil, one), Event.holds("auditor-0", "k", nil, one)).isEmpty)
+        #expect(
+            checker.findings(Event.stored("c", 1, "k", nil, one), Event.holds("auditor-0", "k", nil, two))
+                == ["m/k was removed at 2:0:a, which nobody did"])
+        let mortal = Event.stored("c", 1, "k", 7, one, ttl: 10)
+        #expect(checker.findings(mortal, Event.holds("auditor-0", "k", nil, Event.stamp(11, node: "node"))).isEmpty)
+        #expect(checker.findings(mortal, Event.holds("auditor-0", "k", nil, Event.stamp(12, node: "node"))).count == 1)
+        #expect(checker.findings(mortal, Event.holds("auditor-0", "k", nil, Event.stamp(11, 1))).count == 1)
+    }
+
+    @Test func `a value is its token, its length and its filling, and no other value's`() {
+        let payload = Token.payload(7, length: 60)
+        #expect(Token.of(payload) == 7)
+        #expect(Token.of(.tombstone) == nil)
+        var bytes = Array(payload.bytes)
+        bytes[50] ^= 1
+        #expect(Token.of(Payload(bytes)) == Token.broken)
+        #expect(Token.of(Payload(Array(payload.bytes.dropLast()))) == Token.broken)
+        let other = Array(Token.payload(8, length: 60).bytes)
+        #expect(Token.of(Payload(Array(payload.bytes.prefix(30)) + other[30...])) == Token.broken)
+    }
+
     // MARK: NoResurrection
+
+    @Test func `a value that has ended is held by nobody`() {
+        let mortal = Event.stored("c", 1, "k", 7, one, ttl: 10)
+        let held = Event.holds("d", "k", 7, one)
+        let end = 11 + Limits.expiryMillisMax
+        #expect(Checker.noResurrection.findings(mortal, Event.healed(wall: end), held).isEmpty)
+        #expect(Checker.noResurrection.findings(mortal, Event.healed(wall: end + 1), held).count == 1)
+        #expect(
+            Checker.noResurrection.findings(
+                mortal, Event.stored("c", 1, "k", 7, two, ttl: 10, kind: .restamped), Event.healed(wall: end + 1), held
+            ).isEmpty)
+    }
 
     @Test func `a removal that was acknowledged is undone by something newer only`() {
         let removal = [Event.stored("c", 1, "k", nil, two), Event.acknowledged("c", 1, isDurable: nil)]
@@ -193,6 +242,15 @@ import Testing
                 Checker.clockSanity.findings(
                     Event.stored("c", 1, "k", 7, Event.stamp(1_000 + Int64(ahead))),
                     Event.acknowledged("c", 1, wall: 1_000)
+                ).count == count)
+        }
+    }
+
+    @Test func `nothing stands at the end that lies more than a minute ahead, whoever was told what of it`() {
+        for (ahead, count) in [(60_000, 0), (60_001, 1)] {
+            #expect(
+                Checker.clockSanity.findings(
+                    Event.healed(wall: 1_000), Event.holds("auditor-0", "k", 7, Event.stamp(1_000 + Int64(ahead)))
                 ).count == count)
         }
     }

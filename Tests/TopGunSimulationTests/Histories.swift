@@ -24,10 +24,12 @@ enum Event {
     }
 
     static func stored(
-        _ who: String, _ op: UInt64, _ key: String, _ value: UInt32?, _ stamp: Stamp, kind: HistoryEvent.Kind = .stored
+        _ who: String, _ op: UInt64, _ key: String, _ value: UInt32?, _ stamp: Stamp, ttl: Int64? = nil,
+        kind: HistoryEvent.Kind = .stored
     ) -> HistoryEvent {
         var event = at(kind, who, key, value, stamp)
         event.op = op
+        event.ttl = ttl
         return event
     }
 
@@ -48,6 +50,26 @@ enum Event {
         event.op = op
         event.level = level
         event.isDurable = isDurable
+        event.wall = wall
+        return event
+    }
+
+    static func saved(_ who: String, _ op: UInt64) -> HistoryEvent {
+        var event = HistoryEvent(.saved, who)
+        event.op = op
+        return event
+    }
+
+    /// The node refuses an operation.
+    static func refusal(_ who: String, _ op: UInt64, _ code: String) -> HistoryEvent {
+        var event = acknowledged(who, op, .none, isDurable: nil)
+        event.code = code
+        return event
+    }
+
+    /// Faults are over, and the node's clock says that; events of no other time follow.
+    static func healed(wall: Int64) -> HistoryEvent {
+        var event = HistoryEvent(.healed, "world")
         event.wall = wall
         return event
     }

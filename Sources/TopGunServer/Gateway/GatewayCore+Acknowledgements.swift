@@ -107,6 +107,9 @@ extension GatewayCore {
     private func result(_ answer: OperationAnswer, _ id: UInt64, _ shell: SessionShell) -> OperationResult {
         var result = OperationResult(id: id)
         let hasResults = shell.core.features.contains(.results)
+        #if MUTANTS
+        if Mutant.supersededIsGuessed.isOn, answer.outcome == .merged { result.isSuperseded = hasResults }
+        #endif
         switch answer.outcome {
         case .merged, .repeated, .restamped: break
         case .superseded: result.isSuperseded = hasResults
@@ -157,6 +160,9 @@ extension GatewayCore {
             guard let id = answer.id else { continue }
             raised.append(LevelUp(id: id, level: answer.durableLevel(knowsLevels: true)))
         }
+        #if MUTANTS
+        if Mutant.levelUpBeforeSync.isOn { return send(shell, .levelUp(raised)) }
+        #endif
         if !raised.isEmpty { group.answerAfterGate(.levelUp(raised), to: shell.id) }
     }
 

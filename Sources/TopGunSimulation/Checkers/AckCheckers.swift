@@ -34,24 +34,39 @@ extension Checker {
         return violations
     }
 
-    /// In the moment in which a level from `applied` on is claimed, the write is on the disk (only a history of a world that
-    /// looks into its disks says so), whether as an acknowledgement or along with the word that the one asked for takes
-    /// longer; and no application hears of a level that no node claimed.
+    /// In the moment in which a level from `applied` on is claimed, the write, or what is newer in its place, is on the disk
+    /// (only a history of a world that looks into its disks says so), whether as an acknowledgement or along with the word
+    /// that the one asked for takes longer. No application hears of a level, or of a refusal, that no node gave, nor that a
+    /// write is stored which is not.
     func checkAckHonesty(_ history: Evidence) -> [Violation] {
         var levels: [OperationRef: Level] = [:]
+        var refused: Set<OperationRef> = []
+        var stored: Set<OperationRef> = []
         var violations: [Violation] = []
-        for event in history.of(.acknowledged, .late, .reached) where event.code == nil {
-            guard let op = event.op, let level = event.level else { continue }
+        for event in history.of(.stored, .saved, .acknowledged, .late, .reached, .refused) {
+            guard let op = event.op else { continue }
             let ref = OperationRef(client: event.to ?? event.who, op: op)
-            if event.kind != .reached {
+            switch event.kind {
+            case .stored: stored.insert(ref)
+            case .saved where !stored.contains(ref):
+                violations.append(violation("\(event.who) was told that \(ref) is stored, which it is not", at: event))
+            case .refused where !refused.contains(ref):
+                violations.append(violation("\(event.who) was told that \(ref) is refused; no node said so", at: event))
+            case .acknowledged where event.code != nil:
+                if event.isFinal { refused.insert(ref) }
+            case .acknowledged, .late:
+                guard let level = event.level else { continue }
                 levels[ref] = max(levels[ref] ?? .none, level)
                 guard level >= .applied, event.isDurable == false else { continue }
                 let verb = event.kind == .late ? "called" : "acknowledged"
+                let object =
+                    event.isSuperseded == true ? "for which nothing newer is on its disk" : "which is not on its disk"
+                violations.append(violation("\(event.who) \(verb) \(ref) \(level), \(object)", at: event))
+            case .reached where event.level ?? .none > levels[ref] ?? .none:
                 violations.append(
-                    violation("\(event.who) \(verb) \(ref) \(level), which is not on its disk", at: event))
-            } else if level > levels[ref] ?? .none {
-                violations.append(
-                    violation("\(event.who) was told that \(ref) is \(level); no node said so", at: event))
+                    violation(
+                        "\(event.who) was told that \(ref) is \(event.level ?? .none); no node said so", at: event))
+            default: break
             }
         }
         return violations
@@ -79,7 +94,7 @@ extension Checker {
         return violations
     }
 
-    /// A removal that was acknowledged is never undone by something older.
+    /// A removal that was acknowledged is never undone by something older, and what has ended does not come back.
     func checkNoResurrection(_ history: Evidence) -> [Violation] {
         var removals: [OperationRef: HistoryEvent] = [:]
         for (ref, event) in history.storedOperations where event.value == nil { removals[ref] = event }
@@ -100,6 +115,12 @@ extension Checker {
                 else { continue }
                 violations.append(
                     violation("\(place) was removed at \(removed), but \(who) has value \(value) of \(stamp)"))
+            }
+            for (place, event) in content {
+                guard let wall = history.wall(at: event), let value = event.value, let end = history.ends[value],
+                    end + Limits.expiryMillisMax < wall
+                else { continue }
+                violations.append(violation("value \(value) of \(place) ended at \(end), but \(who) has it at \(wall)"))
             }
         }
         return violations.sorted { $0.message < $1.message }

@@ -143,6 +143,24 @@ final class Evidence {
         return first
     }()
 
+    /// When each value with a lifetime ends at the latest, under whatever stamp it was ever given.
+    private(set) lazy var ends: [UInt32: Int64] = {
+        var ends: [UInt32: Int64] = [:]
+        for event in of(.stored, .restamped) {
+            guard let value = event.value, let stamp = event.stamp, let ttl = event.ttl else { continue }
+            ends[value] = max(ends[value] ?? .min, stamp.millis + ttl)
+        }
+        return ends
+    }()
+
+    private lazy var healed = events.first { $0.kind == .healed }
+
+    /// What the node's clock, which goes right once faults are over, says at an event after that.
+    func wall(at event: HistoryEvent) -> Int64? {
+        guard let healed, let wall = healed.wall else { return nil }
+        return wall + (event.nanos - healed.nanos) / 1_000_000
+    }
+
     /// Operations that were refused for good.
     private(set) lazy var refusedOperations: Set<OperationRef> = {
         var refused: Set<OperationRef> = []

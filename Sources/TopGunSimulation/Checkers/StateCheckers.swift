@@ -38,12 +38,19 @@ extension Checker {
         }
     }
 
-    /// Nothing is there that nobody wrote, nothing of what was refused, and nothing is shown before it is on a disk.
+    /// Nothing is there that nobody wrote, no removal that nobody made and that is no value's end, nothing of what was
+    /// refused, and nothing is shown before it is on a disk.
     func checkNoPhantom(_ history: Evidence) -> [Violation] {
         var written: [UInt32: Place] = [:]
         var valueOf: [OperationRef: UInt32] = [:]
-        for event in history.of(.wrote, .stored) {
+        var removals: [Place: Set<Stamp>] = [:]
+        var ends: [Place: Set<Int64>] = [:]
+        for event in history.of(.wrote, .stored, .restamped) {
             if event.kind == .wrote, let value = event.value { written[value] = Place(event) }
+            if event.kind != .wrote, let place = Place(event), let stamp = event.stamp {
+                if event.value == nil { removals[place, default: []].insert(stamp) }
+                if let ttl = event.ttl { ends[place, default: []].insert(stamp.millis + ttl) }
+            }
             if event.kind == .stored, let op = event.op, let value = event.value {
                 valueOf[OperationRef(client: event.who, op: op)] = value
             }
@@ -56,7 +63,16 @@ extension Checker {
                 violations.append(
                     violation("\(event.who) showed value \(event.value ?? 0), which is not on its disk", at: event))
             case .holds, .read:
-                guard let value = event.value, let place = Place(event) else { continue }
+                guard let place = Place(event), let stamp = event.stamp else { continue }
+                guard let value = event.value else {
+                    if event.kind == .holds, event.who.hasPrefix("auditor"),
+                        !(removals[place]?.contains(stamp) ?? false),
+                        !(stamp.counter == 0 && ends[place]?.contains(stamp.millis) ?? false)
+                    {
+                        violations.append(violation("\(place) was removed at \(stamp), which nobody did"))
+                    }
+                    continue
+                }
                 if written[value] != place {
                     violations.append(violation("\(event.who) has value \(value) at \(place), where nobody wrote it"))
                 }
@@ -99,14 +115,14 @@ extension Checker {
     }
 
     /// Stamps of one node id strictly grow, restarts included, but where a write is offered again as it was, which restored
-    /// servers ask for; and nothing is taken, or said to stand, that lies more than a minute ahead of what the node's clock
-    /// ever said.
+    /// servers ask for; and nothing is taken, stands, or is said to stand, that lies more than a minute ahead of what the
+    /// node's clock ever said.
     func checkClockSanity(_ history: Evidence) -> [Violation] {
         var last: [String: Stamp] = [:]
         var latestWall = Int64.min
         var stamps: [OperationRef: Stamp] = [:]
         var violations: [Violation] = []
-        for event in history.of(.stored, .restamped, .acknowledged, .late, .fault) {
+        for event in history.of(.stored, .restamped, .acknowledged, .late, .fault, .healed, .holds) {
             if let wall = event.wall { latestWall = max(latestWall, wall) }
             switch event.kind {
             case .stored, .restamped:
@@ -118,6 +134,13 @@ extension Checker {
                     violations.append(violation("\(ref) is stamped \(stamp), not after \(previous)", at: event))
                 }
                 last[stamp.node] = stamp
+            case .holds where event.who.hasPrefix("auditor"):
+                // The clock goes on after the last that was said of it.
+                guard let stamp = event.stamp, let wall = history.wall(at: event) else { continue }
+                if stamp.millis > max(latestWall, wall) + Limits.aheadMillisMax {
+                    let place = Place(event).map { "\($0)" } ?? ""
+                    violations.append(violation("\(place) stands with \(stamp), from the future", at: event))
+                }
             case .acknowledged where event.code == nil, .late where event.level ?? .none >= .memory:
                 guard let client = event.to, let op = event.op, latestWall > .min,
                     let stamp = stamps[OperationRef(client: client, op: op)]

@@ -7,8 +7,10 @@ package struct HistoryEvent: Codable, Hashable, Sendable {
         // A client.
         /// It wrote: `write`, `map`, `key`, `value`, `stamp`.
         case wrote
-        /// Its store has a write: `op`, `map`, `key`, `value`, `stamp`; the same again under a new stamp.
+        /// Its store has a write: `op`, `map`, `key`, `value`, `stamp`, `ttl`; the same again under a new stamp.
         case stored, restamped
+        /// It heard that a write is stored: `op`.
+        case saved
         /// A write was given back because the store failed: `write`.
         case notStored
         /// It heard of a level of its write: `op`, `level`.
@@ -60,6 +62,8 @@ package struct HistoryEvent: Codable, Hashable, Sendable {
     /// Each write has a value of its own; none is a removal.
     package var value: UInt32?
     package var stamp: Stamp?
+    /// Milliseconds that a value lives from its stamp on; none for one without an end.
+    package var ttl: Int64?
     package var write: UInt64?
     package var op: UInt64?
     package var level: Level?
@@ -79,6 +83,14 @@ package struct HistoryEvent: Codable, Hashable, Sendable {
 }
 
 extension HistoryEvent {
+    /// Whether it is a refusal that is not to be tried again.
+    var isFinal: Bool {
+        guard let code else { return false }
+        return !Self.transientCodes.contains(code)
+    }
+
+    private static let transientCodes: Set = ["CLOCK_AHEAD", "REPLICA_ID_CONFLICT", "BUSY", "NODE_FULL", "NOT_READY"]
+
     /// Every field, one after the other: FNV-1a over words, and over the bytes of texts.
     func mix(into hash: inout UInt64) {
         func word(_ word: UInt64) { hash = (hash ^ word) &* 0x0000_0100_0000_01b3 }
@@ -99,7 +111,7 @@ extension HistoryEvent {
         number(stamp.map { Int64($0.counter) })
         for one in [write, op] { number(one.map { Int64(bitPattern: $0) }) }
         number(level.map { Int64($0.rawValue) })
-        for one in [wall, count, limit] { number(one) }
+        for one in [ttl, wall, count, limit] { number(one) }
         number(isDurable.map { $0 ? 1 : 0 })
         number(isSuperseded.map { $0 ? 1 : 0 })
     }

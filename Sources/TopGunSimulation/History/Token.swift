@@ -1,7 +1,8 @@
 import Foundation
 package import TopGunModel
 
-/// The value of one write, found again wherever it turns up: `~^` and eight hexadecimal digits, then filling.
+/// The value of one write, found again wherever it turns up: `~^` and eight hexadecimal digits, then filling that is no
+/// other value's.
 package enum Token {
     package static let bytes = 10
 
@@ -12,19 +13,30 @@ package enum Token {
         for shift in stride(from: 28, through: 0, by: -4) {
             payload.append(digits[Int(token >> UInt32(shift) & 15)])
         }
-        payload.append(contentsOf: repeatElement(UInt8(ascii: "."), count: length - bytes))
+        for place in bytes..<length { payload.append(filling(token, at: place)) }
         return Payload(payload)
     }
 
-    /// The token of a value, if it has one; a tombstone has none.
+    /// What ``of(_:)`` takes a value for that nobody wrote as it is.
+    package static let broken = UInt32.max
+
+    /// The token of a value; a tombstone has none.
     package static func of(_ payload: Payload) -> UInt32? {
         payload.bytes.withUnsafeBytes { bytes in
+            if bytes.count == 1, bytes[0] == 0xc0 { return nil }
             // Behind the head of the text, as ``payload(_:length:)`` puts it.
-            guard let base = bytes.baseAddress, bytes.count >= Self.bytes + 2, bytes[2] == UInt8(ascii: "~") else {
-                return nil
+            guard let base = bytes.baseAddress, bytes.count >= Self.bytes + 2, bytes[0] == 0xd9,
+                Int(bytes[1]) == bytes.count - 2, bytes[2] == UInt8(ascii: "~"), let token = token(at: base + 2)
+            else { return broken }
+            for place in Self.bytes..<bytes.count - 2 where bytes[place + 2] != filling(token, at: place) {
+                return broken
             }
-            return token(at: base + 2)
+            return token
         }
+    }
+
+    private static func filling(_ token: UInt32, at place: Int) -> UInt8 {
+        UInt8(ascii: "A") + UInt8(truncatingIfNeeded: (token &* 7 &+ UInt32(truncatingIfNeeded: place)) % 26)
     }
 
     /// Every token among some bytes. Bytes that begin none are skipped by the C library, many at a time: every message and

@@ -25,10 +25,10 @@ package final class LinkEnd: MessageConnection, @unchecked Sendable {
     /// Bytes on their way here, those not read included.
     var travelling = 0
     var held: [ByteBuffer] = []
+    /// Messages that wait until later ones have gone by; a connection that ends loses them.
+    var overtaken: [ByteBuffer] = []
     var inbox: [ByteBuffer] = []
     var lastArrivalNanos: Int64 = 0
-    /// The most that was queued here at once.
-    package private(set) var queuedBytesPeak = 0
 
     init(side: SimulatedLink.Side, loop: SimulatedLoop) {
         self.side = side
@@ -67,7 +67,7 @@ package final class LinkEnd: MessageConnection, @unchecked Sendable {
             for message in messages { message.withUnsafeReadableBytes { sniffer(self, $0) } }
         }
         link.transmit(messages, from: side)
-        queuedBytesPeak = max(queuedBytesPeak, queuedBytes)
+        if side == .node { link.host.noteQueue(queuedBytes) }
         if queuedBytes > Limits.queueBytesHigh { wasHigh = true }
     }
 

@@ -85,7 +85,7 @@ package final class SimulatedLink: @unchecked Sendable {
             network.onEvent?(.connectionReset)
             return finish(end(side), "reset", afterNanos: network.latency(host.weather))
         }
-        let messages = host.weather.isChaotic && target.arrived > 2 ? shaken(messages) : messages
+        let messages = host.weather.isChaotic && target.arrived > 2 ? shaken(messages, to: target) : messages
         guard !messages.isEmpty else { return }
         for message in messages { target.travelling += message.readableBytes }
         if isBlocked(to: side.other) || !target.held.isEmpty {
@@ -122,9 +122,11 @@ package final class SimulatedLink: @unchecked Sendable {
         target.loop.schedule(afterNanos: arrival - now) { [self] in arrive(messages, at: target) }
     }
 
-    /// Loses, repeats and swaps some of the messages.
-    private func shaken(_ messages: [ByteBuffer]) -> [ByteBuffer] {
+    /// Loses, repeats and swaps some of the messages, and keeps some until later ones have overtaken them.
+    private func shaken(_ messages: [ByteBuffer], to target: LinkEnd) -> [ByteBuffer] {
         var shaken: [ByteBuffer] = []
+        let overtaken = target.overtaken
+        target.overtaken = []
         for message in messages {
             switch network.below(20) {
             case 0, 1:
@@ -136,11 +138,14 @@ package final class SimulatedLink: @unchecked Sendable {
             case 4 where !shaken.isEmpty, 5 where !shaken.isEmpty:
                 network.onEvent?(.messagesSwapped)
                 shaken.insert(message, at: shaken.count - 1)
+            case 6:
+                network.onEvent?(.messageOvertaken)
+                target.overtaken.append(message)
             default:
                 shaken.append(message)
             }
         }
-        return shaken
+        return shaken + overtaken
     }
 
     // MARK: - Arriving

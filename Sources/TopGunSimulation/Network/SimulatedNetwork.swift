@@ -64,7 +64,8 @@ package final class SimulatedNetwork: @unchecked Sendable {
 
 /// Something that happened to messages, for the counters.
 package enum NetworkEvent: String, Sendable, CaseIterable {
-    case messageLost, messageRepeated, messagesSwapped, messageCutInside, connectionReset, connectionRefused
+    case messageLost, messageRepeated, messagesSwapped, messageOvertaken, messageCutInside, connectionReset,
+        connectionRefused
     case connectionTimedOut, readSplit, messageFragmented
 }
 
@@ -95,6 +96,8 @@ package final class SimulatedHost: Network, @unchecked Sendable {
         didSet { for link in links { link.weatherChanged() } }
     }
     package private(set) var links: [SimulatedLink] = []
+    /// The most that a node ever had queued for a connection of this machine.
+    package private(set) var queuedBytesPeak = 0
 
     package init(name: String, network: SimulatedNetwork) {
         self.name = name
@@ -126,6 +129,10 @@ package final class SimulatedHost: Network, @unchecked Sendable {
 
     /// Whether something is on its way to this machine or from it.
     var isAwaited: Bool { links.contains { $0.isBusy } }
+
+    func noteQueue(_ bytes: Int) {
+        queuedBytesPeak = max(queuedBytesPeak, bytes)
+    }
 
     func forget(_ link: SimulatedLink) {
         links.removeAll { $0 === link }

@@ -207,7 +207,11 @@ package final class ClientProcess: @unchecked Sendable {
 
     private func note(_ result: WriteResult) {
         switch result.outcome {
-        case .stored, .superseded: return
+        case .stored:
+            var event = device.event(.saved)
+            event.op = result.id
+            device.record(event)
+        case .superseded: return
         case .reached(let concern):
             var event = device.event(.reached)
             event.op = result.id
@@ -269,7 +273,8 @@ package final class ClientProcess: @unchecked Sendable {
         event.key = key.string
         event.stamp = Stamp(record.timestamp)
         event.value = Token.of(record.value)
-        if let token = event.value { device.tokens[id] = token } else { device.removals.insert(id) }
+        event.ttl = record.ttlMillis > 0 ? record.ttlMillis : nil
+        device.logged[id, default: []].append(LoggedWrite(event))
         device.record(event)
     }
 

@@ -13,9 +13,10 @@ package final class SimulatedDevice: @unchecked Sendable {
     package var commitNanosMax = Limits.commitNanosMax
     package var configuration: ReplicaConfiguration
     package private(set) var process: ClientProcess?
-    /// The token of each operation in the log at any time; none for a removal.
-    package var tokens: [UInt64: UInt32] = [:]
-    package var removals: Set<UInt64> = []
+    /// Each operation that was ever in the log, under every stamp that it had.
+    package var logged: [UInt64: [LoggedWrite]] = [:]
+    /// Up to which operation a node without `results` was heard to have taken all.
+    package var coveredID: UInt64 = 0
 
     let scheduler: SimulatedScheduler
     let maps: [ByteString]

@@ -12,6 +12,8 @@ package final class SimulatedNode: SimulatedListener, @unchecked Sendable {
         case down
         case starting
         case serving
+        /// It was asked to end and takes no more connections.
+        case stopping
         /// It would not start, or gave up by itself.
         case failed
     }
@@ -38,11 +40,13 @@ package final class SimulatedNode: SimulatedListener, @unchecked Sendable {
     package var onServing: (() -> Void)?
     package var onRefused: ((ServerError) -> Void)?
     package var onFailed: ((ServerError) -> Void)?
+    /// It was asked to end and has; without it, that ends its process.
+    package var onStopped: (() -> Void)?
     /// The parser takes what a client sent for something that no client may send.
     package var onBrokenFrame: (() -> Void)?
 
     private let scheduler: SimulatedScheduler
-    package let settings: Settings
+    package private(set) var settings: Settings
     private let seed: UInt64
     private var lives: UInt64 = 0
     private var spawner: SimulatedSpawner
@@ -115,7 +119,7 @@ package final class SimulatedNode: SimulatedListener, @unchecked Sendable {
     }
 
     private func failed(_ error: ServerError, life: UInt64) {
-        guard life == lives, state == .serving || state == .starting else { return }
+        guard life == lives, state == .serving || state == .starting || state == .stopping else { return }
         onFailed?(error)
     }
 
@@ -133,14 +137,23 @@ package final class SimulatedNode: SimulatedListener, @unchecked Sendable {
     package func stop() {
         guard let node, state == .serving else { return crash(power: false) }
         let life = lives
+        state = .stopping
+        for end in ends { end.close(code: 1001, reason: "stopping") }
         spawner.spawn("stop") { [self] in
             do throws(ServerError) {
                 try await node.stop()
             } catch {
                 // It ends all the same: its disk has failed, and whoever watches this node was told of that.
             }
-            if life == lives { crash(power: false) }
+            guard life == lives, state == .stopping else { return }
+            if let onStopped { onStopped() } else { crash(power: false) }
         }
+    }
+
+    /// How many loops its next process has.
+    package func changeLoops(to loops: Int) {
+        precondition(state == .down, "\(name) runs")
+        settings.loops = loops
     }
 
     /// What an operator may ask of a node that serves: a partition is torn down and rebuilt while the others go on.

@@ -70,9 +70,11 @@ final class FaultInjector: @unchecked Sendable {
 
     private func strike(_ kind: FaultKind) {
         switch kind {
-        case .cut, .halfOpen, .oneWay, .partition, .slowNetwork, .narrowNetwork, .frameChaos: strikeNetwork(kind)
-        case .kill, .powerCut, .pause, .rot: strikeProcess(kind)
-        case .diskFull, .diskSlow, .diskHang, .syncFailure, .writeFailure, .deathInCall: strikeDisk(kind)
+        case .cut, .halfOpen, .oneWay, .partition, .slowNetwork, .narrowNetwork, .packetLoss, .frameChaos:
+            strikeNetwork(kind)
+        case .kill, .powerCut, .pause, .stop, .rot: strikeProcess(kind)
+        case .diskFull, .diskSlow, .diskHang, .syncFailure, .writeFailure, .fileShortage, .deathInCall:
+            strikeDisk(kind)
         case .wrongBit, .staleRead, .misdirectedRead, .misdirectedWrite, .rollback: strikeQuietly(kind)
         case .partitionRestart:
             guard node.state == .serving else { return }
@@ -116,6 +118,9 @@ final class FaultInjector: @unchecked Sendable {
         case .narrowNetwork:
             host.weather.bytesPerSecond = 8_000
             later(kind, millisMax: 20_000) { host.weather.bytesPerSecond = nil }
+        case .packetLoss:
+            host.weather.lossMillionths = 10_000 + below(kind, 400_000)
+            later(kind, millisMax: 20_000) { host.weather.lossMillionths = 0 }
         default:
             host.weather.isChaotic = true
             // What was lost is found at the next connection, so chaos ends with one.
@@ -141,6 +146,10 @@ final class FaultInjector: @unchecked Sendable {
             node.setPaused(true)
             let paused = node
             later(kind, millisMax: 30_000) { paused.setPaused(false) }
+        case .stop:
+            guard node.state == .serving else { return }
+            note(kind, node.name)
+            node.stop()
         default:
             isRotDue = true
         }
@@ -157,8 +166,16 @@ final class FaultInjector: @unchecked Sendable {
             disk.faults.syncNanosMax = 2_000_000_000
             later(kind, millisMax: 15_000) { disk.faults.syncNanosMax = Limits.syncNanosMax }
         case .diskHang: disk.faults.hangNanos = Int64(1 + below(kind, 30)) * 1_000_000_000
-        case .syncFailure: disk.faults.syncsUntilFailure = below(kind, 4)
+        case .syncFailure:
+            if below(kind, 3) == 0 {
+                disk.faults.directorySyncsUntilFailure = below(kind, 3)
+            } else {
+                disk.faults.syncsUntilFailure = below(kind, 4)
+            }
         case .writeFailure: disk.faults.writesUntilFailure = below(kind, 8)
+        case .fileShortage:
+            disk.faults.openingsUntilFailure = below(kind, 6)
+            disk.faults.openingFailures = 1 + below(kind, 3)
         default: disk.faults.callsUntilHalt = below(kind, 20)
         }
     }
@@ -233,6 +250,12 @@ final class FaultInjector: @unchecked Sendable {
     }
 
     // MARK: - The node comes back
+
+    /// The node has ended because it was asked to; on another machine it might have more loops, or fewer.
+    func nodeStopped() {
+        node.changeLoops(to: 1 + below(.stop, 3))
+        restart(.stop)
+    }
 
     /// The node's process has ended; somebody will start it.
     func restart(_ kind: FaultKind) {
@@ -336,6 +359,7 @@ final class FaultInjector: @unchecked Sendable {
             note(kind, node.name)
             simulation.crashNode(power: true)
             disk.restore(backup)
+            simulation.recountDurable()
             flips = []
             salvage()
             restart(kind)

@@ -9,14 +9,20 @@ package enum FaultKind: String, Codable, Sendable, CaseIterable, Hashable {
     case oneWay, partition
     /// A slow or a narrow path for a while (N06).
     case slowNetwork, narrowNetwork
-    /// Messages are lost, repeated and swapped (B21).
+    /// Packets are lost and sent again, until the connection breaks of it (N06).
+    case packetLoss
+    /// Messages are lost, repeated, swapped and overtaken (B21).
     case frameChaos
 
     // The node's process and machine (P01, P03, B03).
     case kill, powerCut, pause
+    /// It is asked to end, and starts with another number of loops (P08).
+    case stop
 
     // The node's disk (promises.md C.2).
     case diskFull, diskSlow, diskHang, syncFailure, writeFailure
+    /// File descriptors run out for a moment.
+    case fileShortage
     /// The process dies in the middle of a call of the disk.
     case deathInCall
     /// A bit of a closed segment turns over while the node is down (B16, D06).
@@ -39,14 +45,13 @@ package enum FaultKind: String, Codable, Sendable, CaseIterable, Hashable {
 
 extension FaultKind {
     /// Whether each time it strikes the node ends and somebody has to look after its disk.
-    var takesTheNodeDown: Bool {
-        switch self {
-        case .wrongBit, .staleRead, .misdirectedRead, .misdirectedWrite, .rollback: true
-        case .cut, .halfOpen, .oneWay, .partition, .slowNetwork, .narrowNetwork, .frameChaos, .kill, .powerCut, .pause,
-            .diskFull, .diskSlow, .diskHang, .syncFailure, .writeFailure, .deathInCall, .rot, .partitionRestart,
-            .clientClockOffset, .clientClockJump, .clockDrift, .nodeClockJump, .clientCrash, .clientPause, .storeFull,
-            .storeSlow:
-            false
-        }
-    }
+    var takesTheNodeDown: Bool { Self.lies.contains(self) }
+
+    /// Whether an operator may have to put together what is left of the node's data.
+    var leadsToSalvage: Bool { self == .rot || Self.lies.contains(self) }
+
+    var isOfClocks: Bool { Self.clocks.contains(self) }
+
+    private static let lies: Set = [wrongBit, staleRead, misdirectedRead, misdirectedWrite, rollback]
+    private static let clocks: Set = [clientClockOffset, clientClockJump, clockDrift, nodeClockJump]
 }

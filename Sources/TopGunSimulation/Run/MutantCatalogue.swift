@@ -3,8 +3,8 @@ import TopGunModel
 /// A mistake that a run is made with, and the checker that must find it: promises.md D.6.
 package struct SimulationMutant: Sendable, Equatable {
     package var name: String
-    /// Its number in the list of the promises.
-    package var number: Int
+    /// Its number in the list of the promises, if it is there.
+    package var number: Int?
     package var checker: Checker
     /// What is wrong, for people.
     package var summary: String
@@ -32,9 +32,19 @@ package struct SimulationMutant: Sendable, Equatable {
         SimulationMutant(
             "awaitBetweenReadAndWrite", 30, .ackSurvival, "says what a checkpoint covers after others had their turns"),
         SimulationMutant("slowReaderKeepsAll", 31, .bounds, "keeps events for a reader that does not read"),
+        SimulationMutant("ledgerSkipsGaps", 25, .ackHonesty, "covers with a number what is not decided"),
+        SimulationMutant("transientRefusalIsFinal", nil, .ackHonesty, "gives up what may be tried again"),
+        SimulationMutant("levelUpBeforeSync", nil, .ackHonesty, "tells of a higher level before the sync"),
+        SimulationMutant(
+            "supersededIsGuessed", nil, .ackHonesty, "says that something newer stands where nothing does"),
+        SimulationMutant("logNeverShrinks", nil, .bounds, "keeps what checkpoints cover"),
+        SimulationMutant("refusesWhatItStored", nil, .clockSanity, "stores a stamp from the future and refuses it"),
+        SimulationMutant("expiryStampsNow", nil, .noPhantom, "ends a value later than its author wanted"),
+        SimulationMutant("lifetimeNotLogged", nil, .noResurrection, "forgets over a restart that a value ends"),
+        SimulationMutant("overwriteKeepsTail", nil, .noPhantom, "writes over a value in part"),
     ]
 
-    private init(_ name: String, _ number: Int, _ checker: Checker, _ summary: String) {
+    private init(_ name: String, _ number: Int?, _ checker: Checker, _ summary: String) {
         self.name = name
         self.number = number
         self.checker = checker
@@ -71,7 +81,6 @@ package struct SimulationMutant: Sendable, Equatable {
 package struct SimulatedMutants: Sendable, Equatable {
     package var acknowledgesBeforeSync = false
     package var ignoresSyncFailures = false
-    package var retiresAtMemory = false
     package var forgetsClockBound = false
 
     package init() {}
@@ -79,7 +88,6 @@ package struct SimulatedMutants: Sendable, Equatable {
     init(_ name: String) {
         acknowledgesBeforeSync = name == "acknowledgeBeforeSync"
         ignoresSyncFailures = name == "syncFailureIgnored"
-        retiresAtMemory = name == "retireAtMemory"
         forgetsClockBound = name == "clockNotPersisted"
     }
 }

@@ -11,7 +11,8 @@ package enum Reach {
     private static let disk = ["disk.noSpace", "disk.inputOutput", "disk.misread"]
 
     private static let node = [
-        "node.serving", "node.failed.disk", "node.refused.damagedData", "node.refused.disk", "node.superseded",
+        "node.serving", "node.stopped", "node.failed.disk", "node.refused.shortage", "node.refused.damagedData",
+        "node.refused.disk", "node.superseded",
         "node.repeated", "node.checkpoint", "node.expired", "node.forwarded", "node.merkle", "node.delta",
         "node.eventDropped", "node.late", "node.partitionRebuilt", "node.pulled", "late.none", "late.memory",
         "recovery.misreadRefused", "recovery.misreadHarmless", "recovery.tailMisread", "operator.salvage",
@@ -19,7 +20,8 @@ package enum Reach {
     ]
 
     private static let client = [
-        "refusal.CLOCK_AHEAD", "refusal.NODE_FULL", "refusal.NOT_READY", "level.persisted", "client.storeFailed",
+        "refusal.CLOCK_AHEAD", "refusal.NODE_FULL", "refusal.NOT_READY", "level.memory", "level.replicated",
+        "level.persisted", "client.plain", "client.storeFailed",
         "client.restamped", "client.notStored", "client.clockAhead",
     ]
 

@@ -18,6 +18,8 @@ package struct Scenario: Codable, Sendable, Equatable {
     package var removals: Int
     /// Percentage of values with a lifetime.
     package var lifetimes: Int
+    /// Percentage of writes to a key that nobody writes to again: nothing newer hides that such a write is lost.
+    package var onces: Int
     /// Whether clients act at the same milliseconds, so that their stamps meet.
     package var isLockstep: Bool
     package var segmentBytes: Int
@@ -36,9 +38,12 @@ package struct Scenario: Codable, Sendable, Equatable {
         keys = 2 + dice.below(dice.chance(1, in: 2) ? 6 : 60)
         removals = dice.below(40)
         lifetimes = dice.chance(1, in: 4) ? 10 : 0
+        onces = dice.below(20)
         isLockstep = dice.chance(1, in: 4)
         segmentBytes = (8 << 10) << dice.below(4)
         checkpointLogBytes = Int64((32 << 10) << dice.below(4))
+        // After a salvage clients offer everything again, which hides what a node loses from then on.
+        let isDiskTrue = dice.chance(1, in: 2)
         faults = []
         if dice.chance(1, in: 8) {
             let kind = FaultKind.allCases[dice.below(FaultKind.allCases.count)]
@@ -47,9 +52,16 @@ package struct Scenario: Codable, Sendable, Equatable {
             for kind in FaultKind.allCases where dice.chance(1, in: 3) {
                 // Where each of several kinds takes the node down, it must still come to do something in between.
                 let rarity = kind.takesTheNodeDown ? 3 : 1
-                faults.append(Fault(kind: kind, everyMillis: rarity * (3_000 + dice.below(20_000))))
+                let fault = Fault(kind: kind, everyMillis: rarity * (3_000 + dice.below(20_000)))
+                if !(isDiskTrue && kind.leadsToSalvage) { faults.append(fault) }
             }
         }
+    }
+
+    /// Whether a client may do without our extensions: only they put a wrong clock right, bring back what a salvage lost, and
+    /// bear messages that no socket would lose.
+    var isKindToPlainClients: Bool {
+        faults.allSatisfy { !$0.kind.leadsToSalvage && !$0.kind.isOfClocks && $0.kind != .frameChaos }
     }
 
     /// The same world in which nothing goes wrong: the control.

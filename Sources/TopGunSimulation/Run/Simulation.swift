@@ -2,6 +2,7 @@ import TopGunEnvironment
 import TopGunModel
 import TopGunReplica
 import TopGunServer
+import TopGunWire
 
 /// One run: a node and its clients under the faults of a scenario, then without them until everything has come to rest,
 /// then after a last power cut.
@@ -22,11 +23,18 @@ package final class Simulation: @unchecked Sendable {
     private var auditors: [SimulatedDevice] = []
     private let maps: [ByteString]
     private let keys: [ByteString]
+    /// Over every message that left the node and everything that came to its disk.
+    var traffic: UInt64 = 0
     private var injector: FaultInjector?
     var history = History()
     private var reached: [String: Int] = [:]
-    /// Tokens that ever came to the platter of the node's disk.
+    /// What came to the platter of the node's disk: values by their tokens, and removals.
     var durable: Set<UInt32> = []
+    var durableRemovals: Set<StampMark> = []
+    /// Every write that ever was in a client's log, by place.
+    var writes: [Place: [LoggedWrite]] = [:]
+    /// Keys that are written to once.
+    private var onceKeys: [ByteString] = []
     /// Tokens that ever left the node.
     var shown: Set<UInt32> = []
     /// The most that was queued for a connection when somebody else's write was told to it.
@@ -42,11 +50,12 @@ package final class Simulation: @unchecked Sendable {
     package struct Outcome: Sendable {
         package var history: History
         package var trace: UInt64
+        package var traffic: UInt64
         package var turns: Int
         package var reached: [String: Int]
 
         /// Two runs of one scenario that differ here are not the same run.
-        package var fingerprint: UInt64 { history.fingerprint &* 31 ^ trace }
+        package var fingerprint: UInt64 { (history.fingerprint &* 31 ^ trace) &* 31 ^ traffic }
     }
 
     package init(_ scenario: Scenario, mutants: SimulatedMutants = SimulatedMutants()) {
@@ -75,10 +84,7 @@ package final class Simulation: @unchecked Sendable {
         // Small windows, so that a few operations fill them.
         configuration.batchOperations = 1 + dice.below(20)
         configuration.windowOperations = configuration.batchOperations * (1 + dice.below(4))
-        if mutants.retiresAtMemory {
-            configuration.concern = .memory
-            configuration.retireLevel = .memory
-        }
+        drawManner(index, &configuration)
         let device = SimulatedDevice(
             name: name, host: SimulatedHost(name: name, network: network), scheduler: scheduler, maps: maps,
             seed: scenario.seed &* 7_919 &+ UInt64(index), configuration: configuration,
@@ -89,11 +95,27 @@ package final class Simulation: @unchecked Sendable {
         return device
     }
 
+    /// How much of our extensions a client speaks, and how early it wants to hear of its writes.
+    private func drawManner(_ index: Int, _ configuration: inout ReplicaConfiguration) {
+        // Auditors see everything.
+        guard index < scenario.clients else { return }
+        switch dice.below(4) {
+        // Without `clock` a client would have to guess which write of somebody else is its own under another stamp.
+        case 0 where scenario.isKindToPlainClients: configuration.features = .clock
+        case 1 where scenario.isKindToPlainClients:
+            configuration.features.subtract(FeatureSet(rawValue: UInt16(truncatingIfNeeded: dice.next())))
+            configuration.features.insert(.clock)
+        case 2: configuration.concern = .memory
+        default: break
+        }
+        if !configuration.features.contains(.results) { reach("client.plain") }
+    }
+
     private func watch() {
         node.disk.faults.syncNanosMax = Limits.syncNanosMax
         var witness = SimulatedDisk.Witness()
         // Here and below: the simulation holds the node, its disk and the network, so it outlives what they call.
-        witness.onPlatter = { [unowned self] bytes in Token.each(in: bytes) { durable.insert($0) } }
+        witness.onPlatter = { [unowned self] in noteOnPlatter($0) }
         witness.onHalt = { [unowned self] in loop.execute { [self] in nodeHalted() } }
         witness.onFault = { [unowned self] in reach("disk.\($0)") }
         // See above.
@@ -113,6 +135,7 @@ package final class Simulation: @unchecked Sendable {
         // See above.
         node.onRefused = { [unowned self] error in loop.execute { [self] in nodeRefused(error) } }
         node.onFailed = { [unowned self] error in loop.execute { [self] in nodeFailed(error) } }
+        node.onStopped = { [unowned self] in loop.execute { [self] in nodeStopped() } }
     }
 
     // MARK: - The run
@@ -133,7 +156,7 @@ package final class Simulation: @unchecked Sendable {
             // What ends by itself ends before anybody is compared with anybody, what was taken when the node's clock was
             // ahead of what it is now included.
             let aheadMillis = max(latestWallMillis - node.clock.wallMillis(), 0) + Limits.aheadMillisMax
-            scheduler.run(forMillis: Limits.lifetimeMillisMax + aheadMillis + 5_000)
+            scheduler.run(forMillis: Limits.lifetimeMillisMax + aheadMillis + Limits.expiryMillisMax)
             isQuiet = waitForQuiet(devices, Limits.quietMillisMax)
         }
         if isQuiet {
@@ -148,14 +171,17 @@ package final class Simulation: @unchecked Sendable {
         countMetrics()
         countKinds()
         noteBounds()
-        return Outcome(history: history, trace: scheduler.trace, turns: scheduler.turns, reached: reached)
+        return Outcome(
+            history: history, trace: scheduler.trace, traffic: traffic, turns: scheduler.turns, reached: reached)
     }
 
     private func heal() {
         isHealed = true
         healedNanos = scheduler.nowNanos
         injector?.heal()
-        record(event(.healed, "world"))
+        var event = event(.healed, "world")
+        event.wall = node.clock.wallMillis()
+        record(event)
     }
 
     /// Lets the world go on until all are at rest, and what is on its way has arrived.
@@ -193,7 +219,7 @@ package final class Simulation: @unchecked Sendable {
 
     private func tellContents(_ devices: [SimulatedDevice]) {
         for device in devices {
-            device.process?.perform { [keys] in $0.tellContent(keys: keys) }
+            device.process?.perform { [keys = keys + onceKeys] in $0.tellContent(keys: keys) }
         }
         scheduler.run(forMillis: 1)
     }
@@ -236,7 +262,7 @@ package final class Simulation: @unchecked Sendable {
 
     /// The process gives up, as after a failed sync: it ends, and an operator starts it again.
     private func nodeFailed(_ error: ServerError) {
-        guard node.state == .serving || node.state == .starting else { return }
+        guard node.state == .serving || node.state == .starting || node.state == .stopping else { return }
         var event = event(.failed, node.name)
         event.code = "\(error.code)"
         event.note = error.message
@@ -244,6 +270,14 @@ package final class Simulation: @unchecked Sendable {
         reach("node.failed.\(error.code)")
         crashNode(power: false)
         comeBack()
+    }
+
+    /// It has ended because it was asked to.
+    private func nodeStopped() {
+        guard node.state == .stopping else { return }
+        reach("node.stopped")
+        crashNode(power: false)
+        if isHealed { comeBack() } else { injector?.nodeStopped() }
     }
 
     /// Whatever pieces a client's frames come in, they are what a client may send.
@@ -292,16 +326,19 @@ package final class Simulation: @unchecked Sendable {
         let count = dice.chance(1, in: 20) ? 40 : 1 + dice.below(10)
         var actions: [Action] = []
         for _ in 0..<count {
-            let key = keys[dice.below(keys.count)]
+            let isOnce = dice.below(100) < scenario.onces
+            let key = isOnce ? ByteString("once\(nextToken + 1)") : keys[dice.below(keys.count)]
             let map = dice.below(maps.count)
             if dice.chance(1, in: 3) {
                 actions.append(.read(key, map))
             } else {
                 nextToken += 1
                 written += 1
-                let isRemoval = dice.below(100) < scenario.removals
+                if isOnce { onceKeys.append(key) }
+                let isRemoval = !isOnce && dice.below(100) < scenario.removals
                 let lifetime =
-                    dice.below(100) < scenario.lifetimes ? 1_000 + Int64(dice.below(Int(Limits.lifetimeMillisMax))) : 0
+                    !isOnce && dice.below(100) < scenario.lifetimes
+                    ? 1_000 + Int64(dice.below(Int(Limits.lifetimeMillisMax))) : 0
                 actions.append(
                     .write(
                         isRemoval ? nil : nextToken, length: Token.bytes + dice.below(120), key, map,
@@ -337,6 +374,7 @@ package final class Simulation: @unchecked Sendable {
     }
 
     func record(_ event: HistoryEvent) {
+        if event.kind == .stored || event.kind == .restamped { noteLogged(event) }
         history.append(event)
     }
 
@@ -368,10 +406,10 @@ package final class Simulation: @unchecked Sendable {
     }
 
     private func noteBounds() {
-        for end in node.openEnds {
-            var event = event(.bound, end.link?.host.name ?? "")
+        for device in devices {
+            var event = event(.bound, device.name)
             event.note = "bytes queued for a connection"
-            event.count = Int64(end.queuedBytesPeak)
+            event.count = Int64(device.host.queuedBytesPeak)
             event.limit = Limits.queuedBytesMax
             record(event)
         }
@@ -384,7 +422,7 @@ package final class Simulation: @unchecked Sendable {
         event.note = "bytes on the disk"
         event.count = node.disk.usedBytes
         // The log up to where checkpoints begin, segments that are open, ready or spare, and one checkpoint a partition.
-        event.limit = scenario.checkpointLogBytes + Int64(8 * scenario.segmentBytes) + (1 << 20)
+        event.limit = scenario.checkpointLogBytes + Int64(8 * scenario.segmentBytes) + Limits.checkpointBytesMax
         record(event)
     }
 

@@ -60,6 +60,8 @@ package final class SimulatedDisk: Disk {
         /// Syncs of files until one fails.
         package var syncsUntilFailure: Int?
         package var syncFailure = DiskError.Code.inputOutput
+        /// Syncs of directories until one fails; names are as little on the platter then as before.
+        package var directorySyncsUntilFailure: Int?
         /// Writes until one fails.
         package var writesUntilFailure: Int?
         package var writeFailure = DiskError.Code.inputOutput
@@ -250,6 +252,13 @@ extension SimulatedDisk {
             try state.beginOpening("fsync", path)
             try state.requireDirectory(path, "fsync")
             if state.faults.syncDoesNothing { return }
+            if let left = state.faults.directorySyncsUntilFailure {
+                state.faults.directorySyncsUntilFailure = left > 0 ? left - 1 : nil
+                if left <= 0 {
+                    state.witness.onFault?(.inputOutput)
+                    throw DiskError(.inputOutput, operation: "fsync", path: path)
+                }
+            }
             state.syncNames(in: path)
         }
     }
