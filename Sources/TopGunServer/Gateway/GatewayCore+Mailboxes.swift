@@ -120,7 +120,8 @@ extension GatewayCore {
     /// Whether so much is on its way to other loops that connections that write should not be read for a while.
     var areMailboxesFilling: Bool { forwardedOperations > Limits.mailboxOperationsMax / 2 }
 
-    /// One crossing for each loop that is owed something.
+    /// One crossing for each loop that is owed something: at the end of a tick, or ahead of a question, which shall find
+    /// there what was written before it.
     func sendMailboxes() {
         for target in mailboxes.indices {
             guard let mailbox = mailboxes[target] else { continue }

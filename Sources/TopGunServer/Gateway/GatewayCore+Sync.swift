@@ -238,6 +238,7 @@ extension GatewayCore {
         guard let stream = shell.streams.first, !stream.isAsking, !shell.isClosing else { return }
         guard shell.connection.queuedBytes <= Limits.answerQueueBytesMax else { return congest(shell) }
         shell.streams[0].isAsking = true
+        sendMailboxes()
         let id = shell.id
         let target = crew[stream.nextLoop]
         let home = door

@@ -40,13 +40,15 @@ final class Gather<Part: Sendable> {
 
 extension GatewayCore {
     /// Asks every group, and goes on here when all answers are allowed out. A group is asked when all its partitions are
-    /// open, and answers by calling `reply` once, in the same turn or a later one; the answer leaves behind everything that
-    /// the group put into its gate before. A refusal reveals nothing and waits for nothing.
+    /// open, behind what was written here before, and answers by calling `reply` once, in the same turn or a later one; the
+    /// answer leaves behind everything that the group put into its gate before. A refusal reveals nothing and waits for
+    /// nothing.
     func gather<Part: Sendable>(
         _ ask: @escaping @Sendable (GroupCore, _ reply: @escaping (Result<Part, Refusal>) -> Void) -> Void,
         then: @escaping (Result<[Part], Refusal>) -> Void
     ) {
         questionsOut += 1
+        sendMailboxes()
         let gather = LoopBound(
             Gather<Part>(count: crew.count, then: then) { [self] in
                 questionsOut -= 1
