@@ -6,15 +6,20 @@ package import TopGunModel
 /// have no paths (protocol.md 6.2).
 package struct FieldPath: Sendable, Hashable {
     package let name: ByteString
-    /// The parts between the dots, if there is a dot.
+    /// The parts between the dots, if there is a dot; none where they are more than a value is deep.
     private let parts: [ByteString]
 
     package static let keyName: ByteString = "_key"
 
     package init(_ name: ByteString) {
         self.name = name
-        let parts = name.bytes.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
-        self.parts = parts.count > 1 ? parts.map { ByteString(Array($0)) } : []
+        let dots = name.bytes.reduce(0) { $1 == UInt8(ascii: ".") ? $0 + 1 : $0 }
+        guard dots > 0, dots < ModelLimits.valueDepthMax else {
+            parts = []
+            return
+        }
+        parts = name.bytes.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+            .map { ByteString(Array($0)) }
     }
 
     /// The field's value in a record, `nil` if it has none.

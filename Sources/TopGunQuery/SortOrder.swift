@@ -162,7 +162,8 @@ extension SortOrder {
         }
     }
 
-    private static func check(count: Int) throws(QueryError) {
+    /// Whether a query may sort by so many fields.
+    package static func check(count: Int) throws(QueryError) {
         guard count <= QueryLimits.sortFieldsMax else {
             throw QueryError(code: .tooLarge, message: "sort names too many fields")
         }

@@ -104,6 +104,8 @@ enum Limits {
     static let scanVisitsPerTurn = 20_000
     /// How soon a query with a limit is answered anew after a change of its rows.
     static let windowRefreshMillis: Int64 = 50
+    /// Fields that a query may show of each value; one with more is refused.
+    static let shownFieldsMax = 1_024
     /// Bytes of one query answer; a larger one is refused with `QUERY_SNAPSHOT_OVERFLOW`.
     static let queryAnswerBytesMax = 32 * 1_024 * 1_024
     /// Updates held back until every loop has given its part of a query's first answer.

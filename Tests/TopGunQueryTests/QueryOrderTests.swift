@@ -74,6 +74,29 @@ import TopGunQuery
         }
     }
 
+    // MARK: Fields
+
+    @Test func `a path leads as deep as a value is, and its name is looked for in any case`() {
+        func value(depth: Int) -> [UInt8] {
+            Array(repeating: [0x81, 0xa1, 0x61], count: depth).joined() + [0x07]
+        }
+        func number(_ name: ByteString, _ value: [UInt8]) -> Bool {
+            value.withUnsafeBytes { bytes in
+                let key = UnsafeRawBufferPointer(start: nil, count: 0)
+                if case .number? = FieldPath(name).value(in: RecordView(key: key, value: bytes)) { return true }
+                return false
+            }
+        }
+        func path(_ parts: Int) -> ByteString { ByteString(Array(repeating: "a", count: parts).joined(separator: ".")) }
+        let deepest = ModelLimits.valueDepthMax
+        #expect(number(path(deepest), value(depth: deepest)))
+        #expect(!number(path(deepest + 1), value(depth: deepest + 1)))
+        // A name of millions of dots costs what its bytes do.
+        let name = ByteString(Array(repeating: UInt8(ascii: "."), count: 3_000_000))
+        let head = withUnsafeBytes(of: UInt32(name.count).bigEndian) { Array($0) }
+        #expect(number(name, [0x81, 0xdb] + head + name.bytes + [0x07]))
+    }
+
     // MARK: Sort keys
 
     @Test func `sort keys order values as the protocol does, in both directions`() {

@@ -1,22 +1,24 @@
 import TopGunModel
+import TopGunQuery
 
 /// The top-level fields that a query shows of each value (protocol.md 6.4); what it filters and sorts by is the whole value.
 struct FieldProjection: Sendable {
+    /// In order: a value may have as many fields as it likes.
     private let names: [ByteString]
 
-    init(_ names: [ByteString]) {
-        self.names = names
+    init(_ names: [ByteString]) throws(QueryError) {
+        guard names.count <= Limits.shownFieldsMax else {
+            throw QueryError(code: .tooLarge, message: "fields names too many fields")
+        }
+        self.names = names.sorted()
     }
 
-    /// Writes a value with these fields only, in their order in the value; one that is no map as it is.
+    /// Writes a value with these fields only, in their order in the value; one that is no map, or cannot be read, as it is.
     func write(_ value: UnsafeRawBufferPointer, to sink: ByteSink) {
-        do throws(MessagePackError) {
-            guard let kept = try fields(of: value) else { return sink.append(value) }
-            MessagePackWriter(sink).writeMapHead(kept.count)
-            for field in kept { sink.append(UnsafeRawBufferPointer(rebasing: value[field])) }
-        } catch {
-            preconditionFailure("a stored value cannot be read: \(error)")
-        }
+        // What its memory broke is found by the checks; it ends no node.
+        guard let kept = try? fields(of: value) else { return sink.append(value) }
+        MessagePackWriter(sink).writeMapHead(kept.count)
+        for field in kept { sink.append(UnsafeRawBufferPointer(rebasing: value[field])) }
     }
 
     /// Where the fields lie, key and value; `nil` if the value is no map.
@@ -39,6 +41,11 @@ struct FieldProjection: Sendable {
     }
 
     private func has(_ name: UnsafeRawBufferPointer) -> Bool {
-        names.contains { $0.count == name.count && $0.bytes.elementsEqual(name) }
+        var (low, high) = (0, names.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if names[middle].bytes.lexicographicallyPrecedes(name) { low = middle + 1 } else { high = middle }
+        }
+        return low < names.count && names[low].bytes.elementsEqual(name)
     }
 }

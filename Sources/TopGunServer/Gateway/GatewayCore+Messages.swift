@@ -174,12 +174,14 @@ extension GatewayCore {
         }
         do throws(QueryError) {
             let filter = try Self.filter(query, for: identity)
+            try SortOrder.check(count: query.sort.count)
             let order = SortOrder(
                 query.sort.map { SortOrder.Field(FieldPath($0.field), isDescending: $0.isDescending) })
+            let fields = try request.fields.map { (names) throws(QueryError) in try FieldProjection(names) }
             subscribe(
                 shell, request.queryID, to: request.mapName, filter: filter, order: order,
                 page: page(of: query, map: request.mapName, in: identity.nameSpace),
-                fields: request.fields.map { FieldProjection($0) })
+                fields: fields)
         } catch {
             refuseQuery(shell, request.queryID, ByteString("\(error.wireName)"), "\(error.message)")
         }
