@@ -14,7 +14,6 @@ extension Gateway {
         return state.damage(key, in: map, at: offset, mask: mask)
     }
 
-    fileprivate var counts: LoopCounts { door.value.metrics.counts }
     fileprivate var subscriptionCount: Int { door.value.group.state.subscriptionCount }
 }
 
@@ -58,18 +57,7 @@ private struct Rig {
         return isDone.with { $0 }
     }
 
-    var counts: LoopCounts {
-        let sum = Shared(LoopCounts())
-        for owner in server.node?.owners ?? [] {
-            guard let gateway = owner as? Gateway else { continue }
-            server.spawn {
-                let counts = await gateway.counts
-                sum.with { $0.add(counts) }
-            }
-        }
-        server.settle()
-        return sum.with { $0 }
-    }
+    var counts: LoopCounts { server.counts }
 
     /// Of all loops.
     var subscriptionCount: Int {

@@ -92,6 +92,42 @@ import TopGunWire
         #expect(server.failures.with { $0.isEmpty })
     }
 
+    @Test(arguments: [1, 3])
+    func `D01 B13: what outlives itself on a full disk is hidden, and leaves the reserve to removals`(_ loops: Int) {
+        let server = SimulatedServer(seed: 4, loops: loops)
+        server.start()
+        let client = server.connect(hello: .hello([.results]))
+        let now = server.clock.wallMillis()
+        let lifetime: Int64 = 5_000
+        let short = (0..<4_000).map { number -> ClientOperation in
+            let stamp = Timestamp(millis: now, counter: 0, node: "n1")
+            return ClientOperation(
+                id: UInt64(number + 1), mapName: "todos", key: ByteString("short-\(number)"),
+                change: .put(LWWRecord(value: Payload([0x01]), timestamp: stamp, ttlMillis: lifetime)))
+        }
+        for start in stride(from: 0, to: short.count, by: 500) {
+            client.send(.operations(OperationBatch(operations: Array(short[start..<start + 500]))))
+            server.run(millis: 10)
+        }
+        client.send(Make.batch(Make.put(5_000, "a", 1)))
+        server.run(millis: 10)
+        #expect(results(client).filter(\.isSuccess).count == short.count + 1)
+        let id = fill(server, client, from: 6_000)
+
+        server.run(millis: 3 * lifetime)
+        let seen = rows(server, client)
+        #expect(seen.contains("a"))
+        #expect(!seen.contains { $0.bytes.starts(with: Array("short".utf8)) })
+        client.send(Make.batch(Make.remove(id, "a")))
+        server.run(millis: 10)
+        #expect(results(client).map(\.isSuccess) == [true])
+
+        // Once there is room they go for good.
+        server.disk.faults.capacityBytes = nil
+        server.run(millis: 20_000)
+        #expect(server.counts.recordsExpired == short.count)
+    }
+
     private func rows(_ server: SimulatedServer, _ client: TestClient) -> Set<ByteString> {
         client.send(.querySubscribe(QuerySubscription(queryID: "q", mapName: "todos", query: QueryRequest())))
         server.settle()

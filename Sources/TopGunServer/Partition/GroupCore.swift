@@ -188,9 +188,10 @@ extension GroupCore {
     }
 
     /// Turns what has outlived itself into tombstones, a bounded number at a time; returns whether more is left. Not
-    /// while the log could not take them: hidden is what outlived itself in any case.
+    /// while writes are refused: what a full disk still has room for is kept for the removals of clients, and hidden is
+    /// what outlived itself in any case.
     func expire() -> Bool {
-        guard refusal == nil || takesRemovals else { return false }
+        guard refusal == nil else { return false }
         let wall = wallMillis
         reserveStamps(wallMillis: wall)
         let expired = state.expire(wallMillis: wall, limit: Limits.expiryBatchMax)

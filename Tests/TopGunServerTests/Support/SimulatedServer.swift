@@ -111,11 +111,29 @@ final class SimulatedServer {
         return client
     }
 
+    /// What all loops have counted.
+    var counts: LoopCounts {
+        let sum = Shared(LoopCounts())
+        for owner in node?.owners ?? [] {
+            guard let gateway = owner as? Gateway else { continue }
+            spawn {
+                let counts = await gateway.counts
+                sum.with { $0.add(counts) }
+            }
+        }
+        settle()
+        return sum.with { $0 }
+    }
+
     static var silent: Logger {
         var logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         logger.logLevel = .critical
         return logger
     }
+}
+
+extension Gateway {
+    fileprivate var counts: LoopCounts { door.value.metrics.counts }
 }
 
 extension ClientMessage {
