@@ -1,5 +1,6 @@
 import Testing
 import TopGunModel
+import TopGunSimulation
 import TopGunStorage
 import TopGunWire
 
@@ -48,5 +49,33 @@ import TopGunWire
         }
         #expect(rows.map(\.count) == [50])
         #expect(server.failures.with { $0.isEmpty })
+    }
+
+    @Test func `what outlives itself goes during a round of checkpoints, too`() throws {
+        let server = server()
+        server.start()
+        // In every partition, so that a round takes its time.
+        let client = server.connect(hello: .hello([.results]))
+        let operations = (1...2_000 as ClosedRange<UInt64>).map { Make.put($0, "key-\($0)", 1) }
+        client.send(.operations(OperationBatch(operations: operations)))
+        server.run(millis: 10)
+        for round in 0..<60 as Range<UInt64> {
+            client.send(Make.batch(Make.blob(3_000 + round, "blob", bytes: 8_000, millis: Int64(round + 1))))
+            server.run(millis: 1)
+        }
+        while server.counts.checkpointsWritten == 0, server.clock.monotonicNanos() < 10_000_000_000 {
+            server.run(millis: 10)
+        }
+        let stamp = Timestamp(millis: server.clock.wallMillis(), counter: 0, node: "n1")
+        client.send(
+            Make.batch(
+                ClientOperation(
+                    id: 4_000, mapName: "todos", key: "short",
+                    change: .put(LWWRecord(value: Payload([0x01]), timestamp: stamp, ttlMillis: 100)))))
+        let grace: Int64 = 1_000
+        while server.counts.recordsExpired == 0, server.counts.checkpointsWritten < 200 { server.run(millis: 10) }
+        #expect(server.counts.recordsExpired == 1)
+        #expect(server.counts.checkpointsWritten < 200)
+        #expect(server.clock.wallMillis() - stamp.millis <= 100 + grace + 2 * Limits.supervisorTickMillis)
     }
 }

@@ -29,6 +29,7 @@ actor PartitionSupervisor {
     private var sleeper: CheckedContinuation<Void, Never>?
     private var alarm: (any ScheduledJob)?
     private var isRunning = false
+    private var lookedMillis: Int64 = 0
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { loop.executor }
 
@@ -52,13 +53,19 @@ actor PartitionSupervisor {
         while !isStopping {
             await sleep(millis: Limits.supervisorTickMillis)
             guard !isStopping else { break }
-            for group in groups {
-                await group.expire()
-                for broken in await group.check() { await repair(broken) }
-            }
+            await look()
             if log.retainedBytes > logBytesMax { await checkpoint() }
         }
         isRunning = false
+    }
+
+    /// Expires what is due, and checks the next part of the memory.
+    private func look() async {
+        lookedMillis = nowMillis
+        for group in groups {
+            await group.expire()
+            for broken in await group.check() { await repair(broken) }
+        }
     }
 
     /// Ends ``run()`` and waits for a checkpoint that is being written, unless the log fails: a checkpoint may wait for
@@ -85,6 +92,7 @@ actor PartitionSupervisor {
             for group in groups {
                 for broken in await group.takeBroken() { await repair(broken) }
             }
+            if nowMillis - lookedMillis >= Limits.supervisorTickMillis { await look() }
             await sleep(millis: Limits.checkpointPauseMillis)
         }
     }
@@ -110,7 +118,7 @@ actor PartitionSupervisor {
     private func repair(_ broken: BrokenPartition) async {
         let id = broken.partition
         guard !isStopping else { return }
-        guard repairs.admits(id, nowMillis: context.environment.clock.monotonicNanos() / 1_000_000) else {
+        guard repairs.admits(id, nowMillis: nowMillis) else {
             context.log.error(
                 "the memory of a partition broke again and again; it stays out of service",
                 [.partition: id.index, .detail: broken.breakage.message, .count: Limits.repairsMax])
@@ -135,6 +143,8 @@ actor PartitionSupervisor {
         context.log.info("a partition is open again", [.partition: id.index])
         return true
     }
+
+    private var nowMillis: Int64 { context.environment.clock.monotonicNanos() / 1_000_000 }
 
     private func pause(millis: Int64) async {
         await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
