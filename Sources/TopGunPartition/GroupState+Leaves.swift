@@ -93,6 +93,25 @@ extension GroupState {
         for leaf in path.leafRange { leaves.forEachBlock(of: leaf) { body(view($0)) } }
     }
 
+    /// Visits the records of one leaf from a place on, until one for which `body` says that it is the last for now. Returns
+    /// where to go on; `nil` when through. Who comes back sees every record that was there all the time at least once.
+    package func forEachRecord(
+        in map: MapID, from place: LeafPlace, _ body: (RecordView) -> Bool
+    ) -> LeafPlace? {
+        let leaves = completeLeaves(of: map)
+        var next = place
+        let generation = cell(of: map).pointee.leavesGeneration
+        // In leaves that were made anew the records have other places.
+        if next.generation != generation { (next.position, next.generation) = (0, generation) }
+        let count = leaves.count(of: next.leaf)
+        var isLast = false
+        while next.position < count, !isLast {
+            isLast = body(view(leaves.block(of: next.leaf, at: next.position)))
+            next.position += 1
+        }
+        return next.position < count ? next : nil
+    }
+
     /// Frees the leaves of a map that nobody syncs any more; they are built anew when asked for.
     package func releaseLeaves(of map: MapID) {
         let cell = cell(of: map)

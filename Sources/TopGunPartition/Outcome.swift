@@ -120,6 +120,18 @@ package struct ScanCursor: Equatable, Sendable {
     var overLeaves: Bool
 }
 
+/// Where a walk over the records of one leaf goes on; from ``GroupState/forEachRecord(in:from:_:)``.
+package struct LeafPlace: Equatable, Sendable {
+    package let leaf: Int
+    var position = 0
+    var generation: UInt32 = 0
+
+    /// The beginning of a leaf.
+    package init(leaf: Int) {
+        self.leaf = leaf
+    }
+}
+
 /// Why the partition core refuses something that is no client operation.
 package struct PartitionError: Error, Equatable, Sendable {
     package enum Code: Sendable {

@@ -113,7 +113,7 @@ enum Limits {
     /// A subtree up to this size is answered with its records instead of its hashes.
     static let leafAtOnceRecordsMax = 200
     static let leafAtOnceBytesMax = 64 * 1_024
-    /// Records of one LEAF message, in bytes.
+    /// Records of one LEAF message, in bytes; the last one may go beyond.
     static let leafBytesMax = 256 * 1_024
     /// How long after its first write or query an official client that has not asked for a map's root is sent one.
     static let unaskedRootDelayMillis: Int64 = 1_000

@@ -93,6 +93,48 @@ import TopGunPartition
         }
     }
 
+    @Test(arguments: 0..<12) func `a leaf in pieces shows every record that stays, whatever happens meanwhile`(
+        seed: UInt64
+    ) throws {
+        var random = SeededGenerator(seed: seed)
+        let group = GroupState.make(seed: seed)
+        let map = try group.map("map", in: "")
+        let leaf = 0x374
+        let keys = Array(
+            (0...).lazy.map { ByteString("k\($0)") }.filter { MerkleTree32.leaf(ofKeyHash: KeyHash.of($0)) == leaf }
+                .prefix(60))
+        group.apply(keys.prefix(40).map { Write(key: $0, value: [1], millis: 1) })
+        var seen: Set<ByteString> = []
+        var (piece, step): ([ByteString], Int64) = ([], 1)
+        var place: LeafPlace? = LeafPlace(leaf: leaf)
+        while let from = place {
+            piece = []
+            place = group.forEachRecord(in: map, from: from) {
+                piece.append(ByteString(copying: $0.key))
+                return piece.count == 7
+            }
+            #expect(piece.count == 7 || place == nil)
+            #expect(Set(piece).count == piece.count)
+            seen.formUnion(piece)
+            step += 1
+            // Records move, others come, and once all are somewhere else.
+            let value = random.bytes(Int.random(in: 0...300, using: &random))
+            group.apply([
+                Write(key: keys.randomElement(using: &random)!, value: [0xc4] + value, millis: step),
+                Write(key: keys[Int(39 + step)], value: [1], millis: 1),
+            ])
+            if step == 2 + Int64(seed % 5) {
+                if seed % 2 == 0 {
+                    group.releaseLeaves(of: map)
+                } else {
+                    group.drop(PartitionID(of: keys[0]))
+                }
+            }
+        }
+        let lost = seed % 2 == 0 ? nil : PartitionID(of: keys[0])
+        #expect(keys.prefix(40).allSatisfy { seen.contains($0) || PartitionID(of: $0) == lost }, "seed \(seed)")
+    }
+
     @Test func `the trees of the golden vectors`() throws {
         let vectors = try Vectors.object("merkle-lww.json")
         for set in try #require(vectors["sets"] as? [[String: Any]]) {

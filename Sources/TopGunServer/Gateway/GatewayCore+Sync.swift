@@ -212,7 +212,7 @@ struct LeafStream {
     let isWhole: Bool
     /// The moment since which something must have changed in a leaf for it to be sent.
     let since: SyncCursor?
-    var nextLeaf: Int
+    var next: LeafPlace
     var nextLoop = 0
     /// Whether an answer is on its way.
     var isAsking = false
@@ -227,7 +227,7 @@ struct LeafStream {
         self.path = path
         self.isWhole = isWhole
         self.since = since
-        self.nextLeaf = path.leafRange.lowerBound
+        self.next = LeafPlace(leaf: path.leafRange.lowerBound)
     }
 }
 
@@ -273,10 +273,10 @@ extension GatewayCore {
         guard let shell = shell(id), !shell.streams.isEmpty else { return }
         var stream = shell.streams[0]
         stream.isAsking = false
-        if let nextLeaf = part.nextLeaf {
-            stream.nextLeaf = nextLeaf
+        if let next = part.next {
+            stream.next = next
         } else {
-            stream.nextLeaf = stream.path.leafRange.lowerBound
+            stream.next = LeafPlace(leaf: stream.path.leafRange.lowerBound)
             stream.nextLoop += 1
         }
         let isLast = stream.nextLoop == crew.count
@@ -310,7 +310,7 @@ struct LeafPart: Sendable {
     var count = 0
     var bytes: [UInt8] = []
     /// Where to go on; `nil` when the group has no more.
-    var nextLeaf: Int?
+    var next: LeafPlace?
 }
 
 extension GroupCore {
@@ -361,28 +361,30 @@ extension GroupCore {
             : Timestamp(millis: wall, counter: 0, node: clock.node)
     }
 
-    /// The next records of a stream: whole leaves, about one message full.
+    /// The next records of a stream, about one message full. A leaf of more comes in several: one writer can fill it.
     func leafPart(of stream: LeafStream) -> LeafPart {
         var part = LeafPart()
         guard let map = state.existingMap(stream.map, in: stream.nameSpace) else { return part }
         let sink = ByteSink(capacity: 16 * 1_024)
         let end = stream.path.leafRange.upperBound
-        var leaf = stream.nextLeaf
+        var next = stream.next
         while sink.count < Limits.leafBytesMax {
             if let since = stream.since {
-                leaf = state.nextLeaf(of: map, from: leaf, changedSince: since.marks[index]) ?? end
+                let leaf = state.nextLeaf(of: map, from: next.leaf, changedSince: since.marks[index]) ?? end
+                if leaf != next.leaf { next = LeafPlace(leaf: leaf) }
             }
-            guard leaf < end else { break }
-            state.forEachRecord(in: map, at: MerklePath(leaf: leaf)) { record in
+            guard next.leaf < end else { break }
+            let rest = state.forEachRecord(in: map, from: next) { record in
                 part.count += 1
                 ServerFrame.leafRecord(
                     key: record.key, value: record.value, millis: record.millis, counter: record.counter,
                     node: record.node, ttlMillis: record.ttlMillis, into: sink)
+                return sink.count >= Limits.leafBytesMax
             }
-            leaf += 1
+            next = rest ?? LeafPlace(leaf: next.leaf + 1)
         }
         part.bytes = Array(sink.bytes)
-        part.nextLeaf = leaf < end ? leaf : nil
+        part.next = next.leaf < end ? next : nil
         return part
     }
 }
