@@ -52,11 +52,12 @@ extension GroupState {
 extension GroupState {
     /// Visits records that a reader sees, about `visits` table entries per call, and returns where to go on; `nil` when
     /// through. A key that is there from the first call to the last is seen at least once, possibly more often: a caller
-    /// that slices and cares keeps what it saw. In one call nothing is seen twice. The order means nothing.
+    /// that slices and cares keeps what it saw. In one call nothing is seen twice. The order means nothing. The call ends
+    /// with the first record for which `body` says that it is the last for now.
     ///
     /// Costs as much as the map has records where its leaves are built, else as much as the group has.
     package func scan(
-        _ map: MapID, from cursor: ScanCursor?, visits: Int, wallMillis: Int64, _ body: (RecordView) -> Void
+        _ map: MapID, from cursor: ScanCursor?, visits: Int, wallMillis: Int64, _ body: (RecordView) -> Bool
     ) -> ScanCursor? {
         let cell = cell(of: map)
         let isCovered = Int(cell.pointee.leavesBuilt) == PartitionID.count
@@ -70,7 +71,7 @@ extension GroupState {
 
     private func scanLeaves(
         _ leaves: LeafIndex, _ generation: UInt32, _ cursor: ScanCursor?, visits: Int, _ wallMillis: Int64,
-        _ body: (RecordView) -> Void
+        _ body: (RecordView) -> Bool
     ) -> ScanCursor? {
         var at = ScanCursor(part: 0, position: 0, generation: generation, overLeaves: true)
         if let cursor, cursor.generation == generation { at = cursor }
@@ -79,9 +80,9 @@ extension GroupState {
             let count = leaves.count(of: at.part)
             while at.position < count {
                 guard left > 0 else { return at }
-                visit(leaves.block(of: at.part, at: at.position), wallMillis, body)
+                let isLast = visit(leaves.block(of: at.part, at: at.position), wallMillis, body)
                 at.position += 1
-                left -= 1
+                left = isLast ? 0 : left - 1
             }
             at.part += 1
             at.position = 0
@@ -90,7 +91,7 @@ extension GroupState {
     }
 
     private func scanTables(
-        _ map: MapID, _ cursor: ScanCursor?, visits: Int, _ wallMillis: Int64, _ body: (RecordView) -> Void
+        _ map: MapID, _ cursor: ScanCursor?, visits: Int, _ wallMillis: Int64, _ body: (RecordView) -> Bool
     ) -> ScanCursor? {
         var at = cursor ?? ScanCursor(part: 0, position: 0, generation: 0, overLeaves: false)
         var isFirst = cursor != nil
@@ -106,19 +107,20 @@ extension GroupState {
             while at.position < table.capacity {
                 guard left > 0 else { return at }
                 touched ^= table.touchAhead(of: at.position)
+                var isLast = false
                 if let block = table.block(at: at.position), block.map == map.rawValue {
-                    visit(block, wallMillis, body)
+                    isLast = visit(block, wallMillis, body)
                 }
                 at.position += 1
-                left -= 1
+                left = isLast ? 0 : left - 1
             }
             at.part += 1
         }
         return nil
     }
 
-    private func visit(_ block: RecordBlock, _ wallMillis: Int64, _ body: (RecordView) -> Void) {
+    private func visit(_ block: RecordBlock, _ wallMillis: Int64, _ body: (RecordView) -> Bool) -> Bool {
         let record = view(block)
-        if record.isVisible(wallMillis: wallMillis) { body(record) }
+        return record.isVisible(wallMillis: wallMillis) && body(record)
     }
 }

@@ -100,8 +100,9 @@ enum Limits {
     static let cursorKeyBytesMax = 4_096
     /// Rows that a scan keeps beyond what it needs before it sorts and cuts.
     static let queryRowsSpare = 256
-    /// Table entries that a scan visits in one turn of a loop.
+    /// Table entries that a scan visits in one turn of a loop, and bytes of the records that it looks at there.
     static let scanVisitsPerTurn = 20_000
+    static let scanBytesPerTurn = 4 * 1_024 * 1_024
     /// How soon a query with a limit is answered anew after a change of its rows.
     static let windowRefreshMillis: Int64 = 50
     /// Fields that a query may show of each value; one with more is refused.

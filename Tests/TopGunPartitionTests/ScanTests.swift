@@ -39,6 +39,26 @@ import TopGunPartition
         #expect(calls > 10)
     }
 
+    @Test(arguments: [false, true])
+    func `a scan ends with the record that is the last for now, and goes on behind it`(overLeaves: Bool) throws {
+        let group = GroupState.make()
+        let map = try group.map("map", in: "")
+        group.apply((0..<100).map { Write(key: ByteString("k\($0)"), value: [1], millis: 1) })
+        if overLeaves { _ = group.merkleTree(of: map) }
+        var seen: [ByteString] = []
+        var (calls, cursor): (Int, ScanCursor?) = (0, nil)
+        repeat {
+            cursor = group.scan(map, from: cursor, visits: .max, wallMillis: 1) {
+                seen.append(ByteString(copying: $0.key))
+                return seen.count % 3 == 0
+            }
+            calls += 1
+            #expect(cursor == nil || seen.count == 3 * calls)
+        } while cursor != nil
+        #expect(seen.count == 100 && Set(seen).count == 100)
+        #expect(calls == 34)
+    }
+
     @Test func `a scan that loses its leaves on the way goes on`() throws {
         let group = GroupState.make()
         let map = try group.map("map", in: "")

@@ -97,6 +97,16 @@ extension GroupState {
         return Record(StoredRecord(in: log.bytes, at: &offset)!)
     }
 
+    /// A scan that ends with its visits only.
+    func scan(
+        _ map: MapID, from cursor: ScanCursor?, visits: Int, wallMillis: Int64, _ body: (RecordView) -> Void
+    ) -> ScanCursor? {
+        scan(map, from: cursor, visits: visits, wallMillis: wallMillis) { (record) -> Bool in
+            body(record)
+            return false
+        }
+    }
+
     /// Everything that is stored, by way of the slices of a checkpoint.
     func checkpoint(bytesLimit: Int = 1_000) -> ByteSink {
         let sink = ByteSink()

@@ -1,6 +1,7 @@
 import Testing
 import TopGunModel
 import TopGunQuery
+import TopGunSimulation
 import TopGunWire
 
 @testable import TopGunServer
@@ -15,6 +16,16 @@ import TopGunWire
 
     private func answers(_ client: TestClient) -> [QueryResponse] {
         client.received().compactMap { if case .queryResponse(let answer) = $0 { answer } else { nil } }
+    }
+
+    private func write(_ operations: [ClientOperation], to server: SimulatedServer) {
+        let writer = server.connect(hello: .hello([.results]))
+        for operation in operations {
+            writer.send(Make.batch(operation))
+            server.settle()
+        }
+        writer.cut()
+        server.settle()
     }
 
     @Test func `a query that sorts by too many fields, or shows too many, is refused`() {
@@ -51,5 +62,50 @@ import TopGunWire
         #expect(try shown("a", of: [0x05]) == [0x05])
         // What is no value goes as it is.
         #expect(try shown("a", of: [0x81, 0xa1]) == [0x81, 0xa1])
+    }
+
+    @Test(arguments: [1, 3])
+    func `a scan is in many turns where the values are large`(_ loops: Int) {
+        let server = server(loops: loops)
+        let (count, bytes) = (120, 200_000)
+        write((0..<count).map { Make.blob(UInt64($0 + 1), "k\($0)", bytes: bytes, millis: 1_000) }, to: server)
+        let client = server.connect(hello: .hello([.results]))
+        _ = client.received()
+        client.send(.querySubscribe(QuerySubscription(queryID: "q", mapName: "todos", query: QueryRequest(limit: 2))))
+        var turns = 0
+        var results: [ByteString] = []
+        while results.isEmpty, turns < 1_000 {
+            server.scheduler.runOne()
+            turns += 1
+            results = answers(client).flatMap(\.results).map(\.key)
+        }
+        #expect(results == ["k0", "k1"])
+        #expect(turns > count * bytes / Limits.scanBytesPerTurn)
+    }
+
+    @Test(arguments: [1, 3])
+    func `a window over more than an answer holds is exact`(_ loops: Int) {
+        let server = server(loops: loops)
+        let (count, bytes) = (100, 1_000_000)
+        write((0..<count).map { Make.blob(UInt64($0 + 1), "k\($0)", bytes: bytes, millis: 1_000) }, to: server)
+        let client = server.connect(hello: .hello([.results]))
+        _ = client.received()
+        client.send(.querySubscribe(QuerySubscription(queryID: "w", mapName: "todos", query: QueryRequest(limit: 3))))
+        server.settle()
+        #expect(answers(client).map { $0.results.map(\.key) } == [["k0", "k1", "k10"]])
+        client.send(.querySubscribe(QuerySubscription(queryID: "a", mapName: "todos", query: QueryRequest())))
+        server.settle()
+        #expect(answers(client).map(\.code) == ["QUERY_SNAPSHOT_OVERFLOW"])
+    }
+
+    @Test func `an answer that fits is given, however much each loop had to offer`() {
+        let server = server(loops: 3)
+        // Each loop has some fifteen of them, of which the answer shows twelve in all.
+        write((0..<45).map { Make.blob(UInt64($0 + 1), "k\(10 + $0)", bytes: 1_000_000, millis: 1_000) }, to: server)
+        let client = server.connect(hello: .hello([.results]))
+        _ = client.received()
+        client.send(.querySubscribe(QuerySubscription(queryID: "q", mapName: "todos", query: QueryRequest(limit: 12))))
+        server.settle()
+        #expect(answers(client).map(\.results.count) == [12])
     }
 }

@@ -102,26 +102,27 @@ extension GatewayCore {
     private func answerQuery(_ shell: SessionShell, _ queryID: ByteString, _ parts: [QueryPart], rowsMax: Int) {
         var rows: [ScannedRow] = []
         var hasMore = false
-        var bytes = 0
+        var isTooLarge = false
         for part in parts {
             switch part {
             case .failed(let refusal):
                 endQuery(shell, queryID)
                 return refuseQuery(shell, queryID, ByteString("\(refusal.wireName)"), explanation(refusal))
-            case .rows(let some, let more, let size):
+            case .tooLarge: isTooLarge = true
+            case .rows(let some, let more):
                 rows += some
                 hasMore = hasMore || more
-                bytes += size
             }
-        }
-        guard bytes <= Limits.queryAnswerBytesMax else {
-            endQuery(shell, queryID)
-            return refuseQuery(shell, queryID, "QUERY_SNAPSHOT_OVERFLOW", "the answer is larger than the server sends")
         }
         if parts.count > 1 { rows.sort { $0.sortKey < $1.sortKey } }
         if rows.count > rowsMax {
             rows.removeLast(rows.count - rowsMax)
             hasMore = true
+        }
+        let bytes = rows.reduce(0) { $0 + $1.row.key.count + $1.row.value.bytes.count }
+        guard !isTooLarge, bytes <= Limits.queryAnswerBytesMax else {
+            endQuery(shell, queryID)
+            return refuseQuery(shell, queryID, "QUERY_SNAPSHOT_OVERFLOW", "the answer is larger than the server sends")
         }
         guard let query = shell.queries[queryID] else { return }
         let nextCursor = hasMore ? nextCursor(behind: rows.last, of: query.page) : nil
@@ -265,8 +266,10 @@ extension GatewayCore {
 
 /// What a group has to say to a query.
 enum QueryPart: Sendable {
-    /// The first rows in order, whether there are more, and the bytes of keys and values.
-    case rows([ScannedRow], hasMore: Bool, bytes: Int)
+    /// The first rows in order, and whether there are more.
+    case rows([ScannedRow], hasMore: Bool)
+    /// They are more than a query is answered with.
+    case tooLarge
     case failed(Refusal)
 }
 
@@ -275,7 +278,7 @@ struct ScannedRow: Sendable {
     var sortKey: ByteString
     var row: QueryRow
 
-    var bytes: Int { row.key.count + row.value.bytes.count }
+    var bytes: Int { sortKey.count + row.key.count + row.value.bytes.count }
 }
 
 /// A scan of one map on one loop: in slices, between which the loop serves others. Confined to that loop.
@@ -290,8 +293,12 @@ final class QueryScan {
     fileprivate var cursor: ScanCursor?
     /// By key: a row that a later slice meets again is taken in its newer form.
     fileprivate var rows: [ByteString: ScannedRow] = [:]
-    fileprivate var bytes = 0
+    private var bytes = 0
     fileprivate var hasMore = false
+    /// Whether it holds more than a query is answered with, and ends.
+    fileprivate private(set) var isTooLarge = false
+    /// Bytes that it looked at in this turn of the loop.
+    private var turnBytes = 0
 
     init(
         map: ByteString, nameSpace: ByteString, filter: QueryFilter, order: SortOrder, after: ByteString?, rowsMax: Int
@@ -304,11 +311,23 @@ final class QueryScan {
         self.rowsMax = rowsMax
     }
 
-    fileprivate func take(_ record: TopGunPartition.RecordView) {
+    fileprivate func beginTurn() {
+        turnBytes = 0
+    }
+
+    /// Looks at a record; returns whether that is enough for this turn.
+    fileprivate func visit(_ record: TopGunPartition.RecordView) -> Bool {
+        turnBytes += record.key.count + record.value.count
+        if filter.matches(key: record.key, value: record.value) { take(record) }
+        return turnBytes >= Limits.scanBytesPerTurn || isTooLarge
+    }
+
+    private func take(_ record: TopGunPartition.RecordView) {
         let key = ByteString(copying: record.key)
         let sortKey =
             order.fields.isEmpty
             ? key : order.sortKey(of: TopGunQuery.RecordView(key: record.key, value: record.value))
+        turnBytes += sortKey.count
         if let after, sortKey <= after {
             // Where it moved meanwhile, it is on this page no more.
             bytes -= rows.removeValue(forKey: key)?.bytes ?? 0
@@ -317,7 +336,12 @@ final class QueryScan {
         let row = ScannedRow(sortKey: sortKey, row: QueryRow(key: key, value: Payload(copying: record.value)))
         bytes += row.bytes - (rows.updateValue(row, forKey: key)?.bytes ?? 0)
         // More than needed, so that cutting costs little for each row.
-        if rows.count > 2 * rowsMax + Limits.queryRowsSpare { cut() }
+        if bytes > 2 * Limits.queryAnswerBytesMax {
+            cut()
+            isTooLarge = bytes > Limits.queryAnswerBytesMax
+        } else if rows.count > 2 * rowsMax + Limits.queryRowsSpare {
+            cut()
+        }
     }
 
     /// Keeps the first rows in order.
@@ -329,8 +353,6 @@ final class QueryScan {
             bytes -= row.bytes
         }
     }
-
-    fileprivate var isOverfull: Bool { bytes > 2 * Limits.queryAnswerBytesMax }
 }
 
 extension GroupCore {
@@ -345,15 +367,16 @@ extension GroupCore {
 
     func run(_ scan: QueryScan, _ reply: @escaping (Result<QueryPart, Refusal>) -> Void) {
         guard let map = state.existingMap(scan.map, in: scan.nameSpace) else {
-            return reply(.success(.rows([], hasMore: false, bytes: 0)))
+            return reply(.success(.rows([], hasMore: false)))
         }
+        scan.beginTurn()
         scan.cursor = state.scan(
             map, from: scan.cursor, visits: Limits.scanVisitsPerTurn, wallMillis: wallMillis
         ) { record in
-            if scan.filter.matches(key: record.key, value: record.value) { scan.take(record) }
+            scan.visit(record)
         }
-        if scan.isOverfull { scan.cut() }
-        guard scan.cursor == nil || scan.isOverfull else {
+        guard !scan.isTooLarge else { return reply(.success(.tooLarge)) }
+        guard scan.cursor == nil else {
             let step = LoopBound((scan, reply), on: loop)
             loop.execute { [door = LoopBound(self, on: loop)] in
                 let (scan, reply) = step.value
@@ -368,6 +391,6 @@ extension GroupCore {
         }
         scan.cut()
         let rows = scan.rows.values.sorted { $0.sortKey < $1.sortKey }
-        reply(.success(.rows(rows, hasMore: scan.hasMore, bytes: scan.bytes)))
+        reply(.success(.rows(rows, hasMore: scan.hasMore)))
     }
 }
