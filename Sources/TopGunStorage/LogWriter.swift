@@ -109,7 +109,7 @@ final class LogWriter: @unchecked Sendable {
     // MARK: - The path of a group
 
     func drain(_ groups: [AppendedGroup]) {
-        guard progress.isRunning else { return }
+        guard progress.isRunning else { return letGo() }
         waiting.append(contentsOf: groups)
         guard waitingIndex < waiting.count || hasUnwrittenBytes else { return }
         defer { noteRoom() }
@@ -381,6 +381,12 @@ final class LogWriter: @unchecked Sendable {
     }
 
     private func fail(_ error: StorageError) {
+        progress.fail(error)
+        letGo()
+    }
+
+    /// The end of it, which the segment thread may have found: nothing is written any more, and a close waits for nothing.
+    private func letGo() {
         active?.file.close()
         active = nil
         waiting = []
@@ -388,7 +394,6 @@ final class LogWriter: @unchecked Sendable {
         framed = []
         buffer.removeAll()
         hasUnwrittenBytes = false
-        progress.fail(error)
         let completion = onClosed
         onClosed = nil
         completion?()

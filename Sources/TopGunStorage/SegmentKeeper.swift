@@ -57,7 +57,7 @@ final class SegmentKeeper: Sendable {
         state = Mutex(State(retained: recovered.segments, spares: recovered.spares))
     }
 
-    /// Called on the segment thread when a segment became ready or could not be made.
+    /// Called on the segment thread when a segment became ready or could not be made, and when the disk failed.
     var onChange: (@Sendable () -> Void)? {
         get { state.withLock { $0.onChange } }
         set { state.withLock { $0.onChange = newValue } }
@@ -104,8 +104,14 @@ final class SegmentKeeper: Sendable {
         do throws(StorageError) {
             try makeReady()
         } catch {
-            progress.fail(error)
+            fail(error)
         }
+    }
+
+    /// The disk failed. The log thread hears of it, too: a close may be waiting there.
+    private func fail(_ error: StorageError) {
+        progress.fail(error)
+        onChange?()
     }
 
     /// Makes the reserve and the segment that is wanted. Without room for both the log is full, tries again later, and
@@ -332,7 +338,7 @@ final class SegmentKeeper: Sendable {
         } catch  where error.isPassing {
             thread.schedule(afterMillis: Limits.fullDiskRetryMillis) { [self] in retire(coverage) }
         } catch {
-            progress.fail(error)
+            fail(error)
         }
     }
 

@@ -281,6 +281,25 @@ import TopGunSimulation
         #expect(rig.log?.state == .closed)
     }
 
+    @Test(arguments: 1..<20)
+    func `D03: a close that waits for room ends when the disk fails, whichever thread finds that`(groups: Int) throws {
+        let rig = LogRig(seed: UInt64(groups), segmentBytes: 2048)
+        try rig.start()
+        rig.disk.faults.capacityBytes = rig.disk.usedBytes
+        for _ in 0..<groups + 20 { rig.append(2) }
+        let answers = Counter()
+        rig.log?.close(from: rig.loop) { answers.add(1) }
+        rig.scheduler.run(forMillis: 1000)
+        #expect(answers.value == 0)
+        // Room for a file, and not for what goes into it.
+        rig.disk.faults.capacityBytes = rig.disk.usedBytes + 1
+        rig.disk.faults.writesUntilFailure = 0
+        rig.scheduler.run(forMillis: 5000)
+        #expect(rig.log?.state == .failed)
+        #expect(rig.failures.all.count == 1)
+        #expect(answers.value == 1)
+    }
+
     @Test func `a group larger than a segment is written whole`() throws {
         let rig = LogRig(seed: 5, segmentBytes: 2048)
         try rig.start()
