@@ -193,11 +193,6 @@ package final class CheckpointWriter: Sendable {
         }
         .get()
         let file = try open(&state)
-        defer {
-            file.close()
-            state.file = nil
-            state.isDone = true
-        }
         // Never an older one in the place of a newer one.
         guard store.coverage.positions[partition] <= position else { return drop(&state) }
         try onDisk { () throws(DiskError) in
@@ -206,6 +201,9 @@ package final class CheckpointWriter: Sendable {
             try disk.rename(store.folder.newFile(partition), to: store.folder.file(partition))
             try disk.syncDirectory(store.folder.path)
         }
+        file.close()
+        state.file = nil
+        state.isDone = true
         store.didStore(partition: partition, covering: position)
     }
 

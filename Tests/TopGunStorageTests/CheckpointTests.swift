@@ -512,6 +512,23 @@ import TopGunSimulation
         #expect(try #require(node.store).coverage.positions[1] == covered)
     }
 
+    @Test func `D01: a checkpoint whose sync finds the disk full leaves nothing behind`() throws {
+        let node = Node(seed: 5)
+        try node.start()
+        for _ in 1...10 { node.append(3) }
+        #expect(node.rig.run(untilDurable: 10))
+        node.rig.scheduler.run(forMillis: 10)
+        node.rig.disk.faults.syncFailure = .noSpace
+        node.rig.disk.faults.syncsUntilFailure = 0
+        let failures = FailureList()
+        node.checkpoint(1) { if let error = $0 { failures.append(error) } }
+        node.rig.scheduler.run(forMillis: 10)
+        #expect(failures.all.map(\.code) == [.noSpace])
+        #expect(node.rig.failures.all.isEmpty)
+        #expect(node.rig.disk.content("/data/checkpoints-0/partition-001.new") == nil)
+        #expect(node.rig.disk.content("/data/checkpoints-0/partition-001.checkpoint") == nil)
+    }
+
     @Test func `D02: a checkpoint that cannot be synced is a failure of the node`() throws {
         let node = Node(seed: 5)
         try node.start()
