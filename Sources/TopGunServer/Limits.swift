@@ -33,6 +33,9 @@ enum Limits {
     /// as well, so that `lastId` covers less.
     static let undecidedRangesMax = 1_024
 
+    /// Keys of one request whose refusal is told for each of them; of the others the answer says nothing.
+    static let refusedKeysMax = 1_000
+
     /// What a refused client is told to wait before it tries again.
     static let busyRetryMillis: Int64 = 100
     static let fullRetryMillis: Int64 = 5_000

@@ -231,6 +231,27 @@ import TopGunWire
         #expect(client.isReading && client.connection.closeCode == nil)
     }
 
+    // MARK: What is not served
+
+    @Test func `a batch of entry processors is refused with fewer words than it has keys`() throws {
+        let server = server()
+        let client = server.connect(hello: .hello([.results]))
+        _ = client.received()
+        let keys = (10_000..<30_000).map { ByteString("key-\($0)") }
+        client.send(
+            .entryProcessBatch(
+                EntryProcessBatch(
+                    requestID: "r", mapName: "todos", keys: keys, processor: EntryProcessor(name: "p", code: "1"))))
+        server.settle()
+        guard case .entryProcessBatchResponse(let response) = try #require(client.received().last) else {
+            Issue.record("no answer")
+            return
+        }
+        #expect(response.requestID == "r")
+        #expect(response.results.map(\.key).sorted() == keys[..<Limits.refusedKeysMax].sorted())
+        #expect(response.results.allSatisfy { !$0.result.success && $0.result.error != nil })
+    }
+
     // MARK: Names
 
     @Test(arguments: [1, 3])

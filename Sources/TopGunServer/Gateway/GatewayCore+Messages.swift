@@ -104,12 +104,13 @@ extension GatewayCore {
                     requestID: request.requestID, result: EntryProcessResult(success: false, error: reason)))
         case .entryProcessBatch(let request):
             let result = EntryProcessResult(success: false, error: reason)
+            let keys = request.keys.prefix(Limits.refusedKeysMax)
             send(
                 shell,
                 .entryProcessBatchResponse(
                     EntryProcessBatchResponse(
                         requestID: request.requestID,
-                        results: request.keys.map { EntryProcessBatchResponse.Entry(key: $0, result: result) })))
+                        results: keys.map { EntryProcessBatchResponse.Entry(key: $0, result: result) })))
         case .registerResolver(let request):
             send(
                 shell,
