@@ -254,6 +254,23 @@ import TopGunWire
 
     // MARK: Names
 
+    @Test(arguments: [true, false])
+    func `a map whose name no map can have is not watched`(isAnnounced: Bool) {
+        let server = server(loops: 2)
+        let client = server.connect(hello: isAnnounced ? .hello([.results]) : .deviceHello(DeviceHello()))
+        _ = client.received()
+        let name = ByteString(String(repeating: "m", count: WireLimits.mapNameBytesMax + 1))
+        client.send(
+            .syncStart(SyncStart(mapName: name, lastSyncTimestamp: 0)),
+            .merkleRequest(MapPath(mapName: name, path: .root)),
+            .querySubscribe(QuerySubscription(queryID: "q", mapName: name, query: QueryRequest())))
+        server.run(millis: 2_000)
+        let messages = client.received()
+        #expect(messages.compactMap { if case .error(let error) = $0 { Int(error.code) } else { nil } } == [400, 400])
+        #expect(answers(messages).map(\.code) == ["BAD_REQUEST"])
+        #expect(messages.count == 3)
+    }
+
     @Test(arguments: [1, 3])
     func `maps that are only asked for take no number, and their first write is told`(_ loops: Int) {
         let server = server(loops: loops)

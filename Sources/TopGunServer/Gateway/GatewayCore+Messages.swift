@@ -165,6 +165,9 @@ extension GatewayCore {
         guard identity.mayRead, !request.mapName.isReserved, !request.mapName.isEmpty else {
             return refuseQuery(shell, request.queryID, "FORBIDDEN", "read access denied")
         }
+        guard request.mapName.isPossible else {
+            return refuseQuery(shell, request.queryID, "BAD_REQUEST", "no map has so long a name")
+        }
         guard query.groupBy.isEmpty, query.aggregations.isEmpty else {
             return refuseQuery(
                 shell, request.queryID, "QUERY_UNSUPPORTED",

@@ -111,11 +111,19 @@ extension GatewayCore {
             sendError(shell, code: 403, message: message, refusal: .forbidden, request: request, map: map)
             return false
         }
+        guard map.isPossible else {
+            sendError(
+                shell, code: 400, message: "no map has so long a name", refusal: .badRequest, request: request)
+            return false
+        }
         return true
     }
 }
 
 extension ByteString {
+    /// Whether a map may have the name.
+    var isPossible: Bool { count <= WireLimits.mapNameBytesMax }
+
     /// Whether it is a name that clients may not touch.
     var isReserved: Bool { bytes.withUnsafeBytes { ReservedNames.contain($0) } }
 }
