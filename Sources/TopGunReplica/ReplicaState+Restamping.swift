@@ -5,6 +5,10 @@ import TopGunModel
 /// The operations keep their ids and their order, and get a **new node id** with their new stamps: stamps of one node
 /// strictly grow, and those of a clock that was ahead would not. So no stamp that ever left this device is given to something else, whatever the
 /// wall clock did.
+///
+/// Only those that were refused, those that would be, and what was written over them get new stamps. The rest keeps its
+/// own: among it may be what is offered again to restored servers, which must not come to be newer than what others wrote
+/// since.
 extension ReplicaState {
     /// Restamps once nothing is undecided any more that the servers may have taken with its old stamp, once no operation
     /// is between here and the store, and once no map is being read: a page that is on its way still has the old stamps.
@@ -14,11 +18,28 @@ extension ReplicaState {
         else { return }
         isRestampWanted = false
         let old = clock
+        let wasAhead = isClockAhead
         let node = chance.uuid()
         clock = role == .leader ? HybridLogicalClock(node: node, restoredBound: 0) : HybridLogicalClock(node: node)
-        if !isClockAhead { observe(Timestamp(millis: old.millis, counter: old.counter, node: old.node)) }
+        if !wasAhead { observe(Timestamp(millis: old.millis, counter: old.counter, node: old.node)) }
         isClockAhead = false
         noteClockBound()
+        // In the order of the stamps they have: that of the log, but for what is offered again, which is older than what was
+        // written over it.
+        let slots = unsentSlots.sorted { log[$0].record.timestamp < log[$1].record.timestamp }
+        let wallMillis = wallMillis(now)
+        var moved: Set<EntryRef> = []
+        for slot in slots {
+            let isRefused = log[slot].state == .restamp
+            let isAhead = wasAhead && log[slot].record.timestamp.millis > wallMillis
+            guard isRefused || isAhead || moved.contains(log[slot].ref) else { continue }
+            moved.insert(log[slot].ref)
+            restamp(slot, at: now)
+        }
+    }
+
+    /// The operations that the servers do not have, the newest of them not in the store either.
+    private var unsentSlots: [Int32] {
         var slots: [Int32] = []
         var slot = log.first
         while slot != RecordTable.none {
@@ -28,12 +49,12 @@ extension ReplicaState {
             }
             slot = log.next(after: slot)
         }
-        slots.append(contentsOf: saving.operations)
-        for slot in slots { restamp(slot, at: now) }
+        return slots + saving.operations
     }
 
     private mutating func restamp(_ slot: Int32, at now: ReplicaTime) {
         let ref = log[slot].ref
+        let old = log[slot].record.timestamp
         // A write must still come after what this device showed before it, where that is not from the future itself.
         let latest = wallMillis(now) + ModelLimits.clientAheadMillisMax
         let pending = maps[Int(ref.map)].table.entries[Int(ref.place)].pending
@@ -41,10 +62,9 @@ extension ReplicaState {
             if case .record(let base, _) = pendings[pending].base, base.timestamp.millis <= latest {
                 observe(base.timestamp)
             }
-            for earlier in pendings[pending].writes {
-                if earlier == slot { break }
-                let stamp = log[earlier].record.timestamp
-                if stamp.millis <= latest { observe(stamp) }
+            for other in pendings[pending].writes where other != slot {
+                let stamp = log[other].record.timestamp
+                if stamp < old, stamp.millis <= latest { observe(stamp) }
             }
         }
         let stamp: Timestamp

@@ -209,6 +209,57 @@ import TopGunWire
         #expect(again.takeSent().operationIDs == [3, 4], "once, and not again")
     }
 
+    @Test(arguments: [Refusal.clockAhead, .replicaIDConflict])
+    func `what is offered again to a restored cluster keeps its stamp when others get new ones (B17, B19)`(
+        refusal: Refusal
+    ) throws {
+        let first = try TestClient()
+        let todos = try first.open("todos")
+        first.connect()
+        try first.set("a", 1, in: todos)
+        try first.set("b", 2, in: todos)
+        let retired = (1...2).map { OperationResult(id: $0, level: .replicated) }
+        first.receive(.acknowledgement(Acknowledgement(lastID: 2, results: retired)))
+        let a = try #require(first.record("a", in: todos))
+        let b = try #require(first.record("b", in: todos))
+        first.disconnect()
+        first.advance(1_000)
+        first.now.wallMillis += refusal == .clockAhead ? 300_000 : 0
+        try first.set("b", 3, in: todos)
+        let old = try #require(first.record("b", in: todos)).timestamp
+
+        let client = try TestClient(store: first.store, now: first.now)
+        let map = try client.open("todos")
+        let serverTime = TestClient.start.wallMillis + 1_000
+        client.connect(to: .test(restoreEpoch: 2, serverTime: serverTime))
+        #expect(client.takeSent().operationIDs == [3, 4])
+        client.receive(.acknowledgement(Acknowledgement(lastID: 4, results: [Self.refusal(3, refusal, serverTime)])))
+        client.receive(
+            .acknowledgement(Acknowledgement(lastID: 4, results: [OperationResult(id: 4, level: .replicated)])))
+        let again = client.takeSent().operations
+        #expect(again.compactMap(\.id) == [3])
+        let new = try #require(again.first?.record)
+        #expect(new.timestamp != old && new.timestamp > b.timestamp)
+        #expect(client.value("b", in: map) == 3 && client.record("a", in: map) == a)
+
+        // Both were refused for what is said of one of them, so both are asked about again.
+        let other = try TestClient(store: first.store, now: first.now)
+        let copy = try other.open("todos")
+        other.connect(to: .test(restoreEpoch: 2, serverTime: serverTime))
+        _ = other.takeSent()
+        let refusals = (3...4).map { Self.refusal($0, refusal, serverTime) }
+        other.receive(.acknowledgement(Acknowledgement(lastID: 4, results: refusals)))
+        #expect(other.takeSent().operationIDs == [3, 4])
+        #expect(other.value("b", in: copy) == 3)
+    }
+
+    private static func refusal(_ id: UInt64, _ refusal: Refusal, _ serverTime: Int64) -> OperationResult {
+        var result = OperationResult(id: id, level: .fireAndForget)
+        result.refusal = refusal
+        result.serverTime = serverTime
+        return result
+    }
+
     @Test func `a cluster that was set back behind a restore is offered every own write again too (B17)`() throws {
         let client = try TestClient()
         let todos = try client.open("todos")
