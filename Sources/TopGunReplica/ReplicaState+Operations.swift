@@ -77,7 +77,8 @@ extension ReplicaState {
     }
 
     /// The server dropped messages: what is undecided is sent again on this connection.
-    mutating func unsendUndecided() {
+    mutating func unsendUndecided(at now: ReplicaTime) {
+        guard sentCount > 0, !leavesForRestamping(at: now) else { return }
         var slot = log.first
         while slot != RecordTable.none {
             if log[slot].state == .sent { makeReady(slot) }
@@ -92,6 +93,7 @@ extension ReplicaState {
             return
         }
         oldestSentMillis = nil
+        if sentCount > 0, leavesForRestamping(at: now) { return }
         var slot = log.first
         while slot != RecordTable.none {
             if log[slot].state == .sent {
@@ -103,6 +105,14 @@ extension ReplicaState {
             }
             slot = log.next(after: slot)
         }
+    }
+
+    /// While operations wait for new stamps, one that is undecided is not made ready again: it would get a new one too,
+    /// though the servers may have taken it with its old one. What is sent on another connection keeps its stamp.
+    private mutating func leavesForRestamping(at now: ReplicaTime) -> Bool {
+        guard isRestampWanted else { return false }
+        dropAndRetry(code: 1000, at: now)
+        return true
     }
 }
 

@@ -88,7 +88,7 @@ extension ReplicaState {
         case 429, 503, 507:
             pause(retryAfterMillis: error.details?.retryAfterMillis, at: now)
             // The server dropped the message, so its operations are on their way no more.
-            if error.details?.requestType.map({ $0 == "OP_BATCH" }) ?? true { unsendUndecided() }
+            if error.details?.requestType.map({ $0 == "OP_BATCH" }) ?? true { unsendUndecided(at: now) }
         default: break
         }
     }

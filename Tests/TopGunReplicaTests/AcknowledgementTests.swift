@@ -452,6 +452,26 @@ import TopGunWire
         #expect(client.value("a", in: map) == 4)
     }
 
+    @Test(arguments: [true, false])
+    func `what may have been taken with its old stamp keeps it, whoever gives up waiting for the answer`(
+        isServerBusy: Bool
+    ) throws {
+        let (client, map) = try connected()
+        for value in 1...3 { try client.set("a", value, in: map) }
+        let first = client.takeSent().operations
+        client.answersPings = true
+        client.receive(Self.ack(Self.refusal(3, .clockAhead, serverTime: TestClient.start.wallMillis)))
+        if isServerBusy {
+            client.receive(.error(ErrorMessage(code: 429, message: "busy", details: ErrorDetails(refusal: .busy))))
+        } else {
+            client.pass(31_000)
+        }
+        #expect(client.takeSent().operations.isEmpty)
+        try #require(client.connections.contains(.close(code: 1000)))
+        client.reconnect()
+        #expect(client.takeSent().operations == first)
+    }
+
     @Test func `an answer to a copy with the old stamp says nothing of the new one`() throws {
         let (client, map) = try connected()
         try client.set("a", 1, in: map)
