@@ -72,7 +72,7 @@ package enum ReplicaLimits {
     package static let retryMillisMin: Int64 = 200
     package static let retryMillisMax: Int64 = 30_000
 
-    /// A difference from the servers' clock below this is taken for the time that their answer travelled and waited.
+    /// A difference from the servers' clock below this is none; nor is a step of the wall clock below this one.
     package static let clockOffsetMillisMin: Int64 = 5_000
 
     /// Ends of lifetimes that may be queued above twice those that count, before the void ones are looked for.

@@ -33,6 +33,8 @@ struct Link: Sendable {
     var hashKey: SipHash128.Key?
     var wasAuthSent = false
     var wasAcknowledged = false
+    /// The wall clock when the servers were last asked who they are.
+    var greetedWallMillis: Int64 = 0
     var nextPingMillis: Int64 = 0
     var lastPongMillis: Int64 = 0
     /// When the handshake was done.

@@ -51,6 +51,7 @@ extension ReplicaState {
             authenticate(at: now)
         } else {
             link.state = .greeting(deadlineMillis: now.steadyMillis + ReplicaLimits.graceMillis)
+            link.greetedWallMillis = now.wallMillis
             send(
                 .deviceHello(
                     DeviceHello(
@@ -106,6 +107,7 @@ extension ReplicaState {
         // Once per connection: a server that wanted it again would get it on the next one.
         guard let token, !link.wasAuthSent else { return }
         link.wasAuthSent = true
+        link.greetedWallMillis = now.wallMillis
         link.state = .authenticating(deadlineMillis: now.steadyMillis + ReplicaLimits.handshakeMillisMax)
         send(
             .authenticate(
@@ -197,7 +199,7 @@ extension ReplicaState {
             link.features = server.features.intersection(features)
             link.hashKey = link.features.contains(.hash128) ? server.hashKey.flatMap { Self.hashKey($0) } : nil
             known.clusterID = server.clusterID
-            noteServerTime(server.serverTime, at: now)
+            noteServerTime(server.serverTime, askedWallMillis: link.greetedWallMillis, at: now)
             if known.restoreEpoch == nil { known.restoreEpoch = server.restoreEpoch }
         }
         if known != identity {
@@ -254,9 +256,9 @@ extension ReplicaState {
         send(.ping(timestamp: now.wallMillis))
     }
 
-    mutating func pongArrived(serverTime: Int64?, at now: ReplicaTime) {
+    mutating func pongArrived(_ timestamp: Int64, serverTime: Int64?, at now: ReplicaTime) {
         link.lastPongMillis = now.steadyMillis
-        noteServerTime(serverTime, at: now)
+        noteServerTime(serverTime, askedWallMillis: timestamp, at: now)
     }
 
     func linkDeadline() -> Int64? {

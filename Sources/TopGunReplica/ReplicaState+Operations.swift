@@ -146,7 +146,10 @@ extension ReplicaState {
     }
 
     private mutating func decided(_ result: OperationResult, at now: ReplicaTime) {
-        noteServerTime(result.serverTime, at: now)
+        if let sentMillis = answeredCopyMillis(of: result.id) {
+            let waitedMillis = now.steadyMillis - sentMillis
+            noteServerTime(result.serverTime, askedWallMillis: now.wallMillis - waitedMillis, at: now)
+        }
         if result.isNotYet { return notYet(result, now) }
         if isStale(result.id) { return }
         guard let slot = sentSlot(of: result.id) else { return }
@@ -163,6 +166,14 @@ extension ReplicaState {
             // Only the level asked for was not reached in time; the operation stands (protocol.md 3.5).
             succeeded(slot, result, now)
         }
+    }
+
+    /// When the copy of an operation was sent that is answered now; `nil` where it may be any of several.
+    private func answeredCopyMillis(of id: UInt64) -> Int64? {
+        guard let slot = log.slot(ofID: id), log[slot].connection == link.connection,
+            log[slot].copies == 1, log[slot].staleAnswers == 0
+        else { return nil }
+        return log[slot].sentMillis
     }
 
     /// The level asked for takes longer than was asked for. The operation stands as it is, and what becomes of it is still

@@ -26,7 +26,7 @@ extension ReplicaState {
         case .deviceAcknowledged(let greeting): greeted(greeting, isAuthenticated: false, at: now)
         case .authenticationFailed(_, let code): authenticationFailed(code: code, at: now)
         case .error(let error): failed(error, at: now)
-        case .pong(_, let serverTime): pongArrived(serverTime: serverTime, at: now)
+        case .pong(let timestamp, let serverTime): pongArrived(timestamp, serverTime: serverTime, at: now)
         default:
             // Any other message says that the servers take us as we are (protocol.md 2.1).
             if case .greeting = link.state { graceEnded(at: now) }

@@ -27,7 +27,7 @@ package struct ReplicaState: ~Copyable, Sendable {
     package internal(set) var identity: StoredIdentity
     var clock: HybridLogicalClock
     /// How far the servers' clock is ahead of ours, once known.
-    var clockOffsetMillis: Int64?
+    var clockOffset: ClockOffset?
     var chance: Chance
 
     var maps: [ReplicaMap] = []
@@ -355,15 +355,21 @@ extension ReplicaState {
     /// The wall clock as the servers see it, as far as they told us theirs.
     func wallMillis(_ now: ReplicaTime) -> Int64 {
         let wall = min(max(now.wallMillis, 0), ModelLimits.millisMax)
-        return min(max(wall + (clockOffsetMillis ?? 0), 0), ModelLimits.millisMax)
+        return min(max(wall + (clockOffset?.millis(at: now) ?? 0), 0), ModelLimits.millisMax)
     }
 
-    /// The servers told their time. What the answer may have spent on its way is no difference between clocks: taken for
-    /// one, it would order the writes of two devices whose clocks are right by how long their answers took.
-    mutating func noteServerTime(_ serverMillis: Int64?, at now: ReplicaTime) {
+    /// The servers told their time, when they were asked or later. What the answer may have spent on its way is no
+    /// difference between clocks: taken for one, it would order the writes of two devices whose clocks are right by how
+    /// long their answers took.
+    mutating func noteServerTime(_ serverMillis: Int64?, askedWallMillis: Int64, at now: ReplicaTime) {
         guard let serverMillis, serverMillis > 0, serverMillis <= ModelLimits.millisMax else { return }
-        let difference = serverMillis - min(max(now.wallMillis, 0), ModelLimits.millisMax)
-        clockOffsetMillis = abs(difference) < ReplicaLimits.clockOffsetMillisMin ? 0 : difference
+        let wallMillis = min(max(now.wallMillis, 0), ModelLimits.millisMax)
+        // One of the two was not read on the clock that the other was.
+        guard askedWallMillis >= 0, askedWallMillis <= wallMillis else { return }
+        let known = clockOffset?.millis(at: now) ?? 0
+        // As little as the answer demands: what is known stands wherever it explains it.
+        let offset = min(max(known, serverMillis - wallMillis), serverMillis - askedWallMillis)
+        clockOffset = ClockOffset(abs(offset) < ReplicaLimits.clockOffsetMillisMin ? 0 : offset, at: now)
     }
 
     /// Moves the clock past a stamp of our own store.
@@ -381,7 +387,7 @@ extension ReplicaState {
     /// Moves the clock past a stamp that the servers sent, unless no honest server would hold it.
     mutating func observeRemote(_ stamp: Timestamp, at now: ReplicaTime) {
         let latest = wallMillis(now) + ModelLimits.peerAheadMillisMax
-        if clockOffsetMillis != nil, stamp.millis > latest { return }
+        if clockOffset?.millis(at: now) != nil, stamp.millis > latest { return }
         observe(stamp)
     }
 }

@@ -50,6 +50,62 @@ import TopGunWire
         #expect(stamps[1].millis - stamps[0].millis == 1)
     }
 
+    @Test(arguments: [0, -3_600_000, 3_600_000])
+    func `what an answer spent on its way is no difference between clocks (K08)`(skew: Int64) throws {
+        let client = try TestClient(
+            now: ReplicaTime(wallMillis: TestClient.start.wallMillis + skew, steadyMillis: 0))
+        let map = try client.open("todos")
+        func check(_ when: Comment) throws {
+            try client.set("a", 1, in: map)
+            let stamp = try #require(client.record("a", in: map)).timestamp
+            #expect(stamp.millis == client.now.wallMillis - skew, when)
+        }
+        // A greeting that says the time it left at, and arrives nine seconds later.
+        client.state.connected(at: client.now)
+        client.settle()
+        let told = client.now.wallMillis - skew
+        if skew == 0 { client.advance(9_000) }
+        client.receive(.deviceAcknowledged(Greeting(protocolVersion: 3, server: .test(serverTime: told))))
+        try check("after the greeting")
+        // Told when it was asked, or when it was answered; on its way for fourteen seconds.
+        for wait: Int64 in [0, 14_000] {
+            client.pass(5_000)
+            let asked = client.now.wallMillis
+            client.advance(14_000)
+            client.receive(.pong(timestamp: asked, serverTime: asked - skew + wait))
+            try check("after a PONG that waited")
+        }
+        // An hour in which the process did not run.
+        let asked = client.now.wallMillis
+        client.advance(3_600_000)
+        client.receive(.pong(timestamp: asked, serverTime: asked - skew))
+        try check("after an hour")
+    }
+
+    @Test func `who sets the clock right is believed, and what the servers said of it before is forgotten (K08)`() throws {
+        let skew: Int64 = 3_600_000
+        let client = try TestClient(
+            now: ReplicaTime(wallMillis: TestClient.start.wallMillis - skew, steadyMillis: 0))
+        let map = try client.open("todos")
+        client.connect(to: .test(serverTime: TestClient.start.wallMillis))
+        client.disconnect()
+        try client.set("a", 1, in: map)
+        #expect(try #require(client.record("a", in: map)).timestamp.millis == TestClient.start.wallMillis)
+        client.now.wallMillis += skew
+        client.advance(10)
+        try client.set("a", 2, in: map)
+        #expect(try #require(client.record("a", in: map)).timestamp.millis == TestClient.start.wallMillis + 10)
+        // Asked before the clock was set and answered after it, which says nothing of either.
+        client.reconnect(to: .test(serverTime: client.now.wallMillis))
+        let asked = client.now.wallMillis
+        client.now.wallMillis -= skew
+        client.advance(100)
+        client.receive(.pong(timestamp: asked, serverTime: asked + 50))
+        client.receive(.pong(timestamp: client.now.wallMillis, serverTime: asked + 100))
+        try client.set("a", 3, in: map)
+        #expect(try #require(client.record("a", in: map)).timestamp.millis == asked + 100)
+    }
+
     @Test func `nothing is sent before the store has it (B20)`() throws {
         let client = try TestClient()
         let todos = try client.open("todos")
