@@ -19,8 +19,11 @@ extension ReplicaState {
             for entry in changes.entries { mergeStored(entry, now) }
         case .follower:
             let ids = outstandingOperations
-            for (id, fate) in zip(ids, fates) { noteFate(fate, of: id) }
             for entry in changes.entries { replaceStored(entry, now) }
+            // What became of a write is told only once everything is here that the leader made of its key.
+            if !changes.isCut {
+                for (id, fate) in zip(ids, fates) { noteFate(fate, of: id, now) }
+            }
         }
         storeSequence = max(storeSequence, changes.sequence)
         refused.forget(upTo: storeSequence, maps)
@@ -65,24 +68,28 @@ extension ReplicaState {
         let ref = EntryRef(map: map, place: maps[map].table.makePlace(of: entry.key))
         let shown = maps[map].table.entries[Int(ref.place)]
         if let record = entry.record { observe(record.timestamp) }
-        if hasUnstoredWrite(shown) {
-            // Our own write is on its way to the store and meets this record there.
-            guard let record = entry.record, let own = shown.record,
-                record.replaces(own, tie: .repeatChangesNothing)
-            else { return }
-        }
         let record = entry.record.map { interned($0) }
-        if record != shown.record { show(record, isOwn: entry.isOwn, at: ref, isLocal: false, now) }
+        if shown.pending != RecordTable.none {
+            // Our own write is on its way to the store, or to the leader, and meets this record there.
+            pendings[shown.pending].base = record.map { .record($0, isOwn: entry.isOwn) } ?? .absent
+            recompute(ref, now)
+        } else if record != shown.record {
+            show(record, isOwn: entry.isOwn, at: ref, isLocal: false, now)
+        }
     }
 
-    private func hasUnstoredWrite(_ entry: RecordTable.Entry) -> Bool {
-        guard entry.pending != RecordTable.none else { return false }
-        return pendings[entry.pending].writes.contains { log[$0].state == .new }
+    /// What a follower's key shows without its writes is what the store has of it, so a write that is stored is part of
+    /// that: when it leaves the log, what the leader made of it stands.
+    mutating func noteStored(_ slot: Int32) {
+        let ref = log[slot].ref
+        let pending = maps[Int(ref.map)].table.entries[Int(ref.place)].pending
+        guard role == .follower, pending != RecordTable.none else { return }
+        pendings[pending].base = pendings[pending].base.merged(log[slot].record, isOwn: true)
     }
 
     /// What the leader made of a write of this follower. Of one whose fate is not known any more nothing is said: it may
     /// have been refused, so no level may be reported.
-    private mutating func noteFate(_ fate: OperationFate, of id: UInt64) {
+    private mutating func noteFate(_ fate: OperationFate, of id: UInt64, _ now: ReplicaTime) {
         guard let slot = log.slot(ofID: id) else {
             guard case .retired(.persisted) = fate, let retired = retiredWrites.take(id), retired.write != nil else {
                 return
@@ -107,8 +114,8 @@ extension ReplicaState {
                     write: entry.write, id: id, map: map, key: key,
                     outcome: .refused(code: code, losing: entry.record)))
         }
-        // The records themselves come with the changes.
         takeOut(slot)
+        recompute(entry.ref, now)
         settle(entry.ref)
     }
 }
@@ -131,6 +138,13 @@ extension ReplicaState {
         noteClockBound()
         restore(maps: knownMaps)
         setAsides = setAside
+        for id in log.ids {
+            // From now on a base is what the servers have, and of what was written here they were not asked yet.
+            guard let slot = log.slot(ofID: id) else { continue }
+            let pending = maps[Int(log[slot].ref.map)].table.entries[Int(log[slot].ref.place)].pending
+            guard pending != RecordTable.none, case .record(_, isOwn: true) = pendings[pending].base else { continue }
+            pendings[pending].base = .unknown
+        }
         for operation in operations {
             let map = mapIndex(named: operation.map)
             let ref = EntryRef(map: map, place: maps[map].table.makePlace(of: operation.key))
@@ -152,7 +166,11 @@ extension ReplicaState {
         identity.node = clock.node
         // What is not of this process is the leader's business.
         for id in log.ids {
-            guard let slot = log.slot(ofID: id), log[slot].write == nil else { continue }
+            guard let slot = log.slot(ofID: id) else { continue }
+            if log[slot].write != nil {
+                noteStored(slot)
+                continue
+            }
             let ref = log[slot].ref
             takeOut(slot)
             settle(ref)

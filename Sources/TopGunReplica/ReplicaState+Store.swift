@@ -122,6 +122,7 @@ extension ReplicaState {
             let id = outcome.firstOperationID + UInt64(index)
             if log[slot].state == .new { log[slot].state = .ready }
             log.number(slot, id: id)
+            noteStored(slot)
             if let write = log[slot].write {
                 let (map, key) = name(of: log[slot].ref)
                 effects.results.append(WriteResult(write: write, id: id, map: map, key: key, outcome: .stored))

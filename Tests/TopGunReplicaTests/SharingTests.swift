@@ -107,6 +107,79 @@ import TopGunWire
         #expect(losing.value.int == 2)
     }
 
+    @Test func `a follower's write stays when the leader stores what is older before it hears of it (C05)`() throws {
+        let pair = try Pair()
+        pair.app.connect()
+        pair.app.receive(.syncRoot(SyncRoot(mapName: "todos", rootHash: 0, timestamp: .server(0))))
+        try pair.widget.set("a", 2, in: pair.widgetMap)
+        let write = try #require(pair.widget.record("a", in: pair.widgetMap))
+        pair.app.receive(.event(ServerEvent(mapName: "todos", kind: .put, key: "a", record: .server(1, -9))))
+        try pair.tell(pair.widget)
+        #expect(pair.widget.record("a", in: pair.widgetMap) == write)
+        try pair.tell(pair.app)
+        #expect(pair.app.record("a", in: pair.appMap) == write)
+        let newer = LWWRecord.server(3, 60_000)
+        pair.app.receive(.event(ServerEvent(mapName: "todos", kind: .put, key: "a", record: newer)))
+        try pair.tell(pair.widget)
+        #expect(pair.widget.record("a", in: pair.widgetMap) == newer, "who is newer is shown at once")
+        pair.app.receive(
+            .acknowledgement(Acknowledgement(lastID: 1, results: [OperationResult(id: 1, level: .replicated)])))
+        try pair.tell(pair.widget)
+        #expect(pair.widget.record("a", in: pair.widgetMap) == newer && pair.widget.pendingCount == 0)
+        #expect(try pair.app.store.entries(ofMap: "todos", after: nil, limit: 9).map(\.record) == [newer])
+    }
+
+    @Test func `a follower's write stands when it is retired by a leader that never wrote its record again (C05)`()
+        throws
+    {
+        let pair = try Pair()
+        let write = try pair.widget.set("a", 2, in: pair.widgetMap)
+        // Another run of the app: it finds record and operation in the store.
+        let app = try TestClient(box: pair.app.box)
+        try app.open("todos")
+        app.connect()
+        app.receive(.acknowledgement(Acknowledgement(lastID: 1, results: [OperationResult(id: 1, level: .replicated)])))
+        try pair.tell(pair.widget)
+        #expect(pair.widget.outcomes(of: write).last == .reached(.replicated) && pair.widget.pendingCount == 0)
+        #expect(pair.widget.value("a", in: pair.widgetMap) == 2)
+    }
+
+    @Test func `a follower whose commit fails shows what the leader stored meanwhile (C03, C05)`() throws {
+        let pair = try Pair()
+        pair.app.connect()
+        pair.app.receive(.syncRoot(SyncRoot(mapName: "todos", rootHash: 0, timestamp: .server(0))))
+        pair.app.receive(.event(ServerEvent(mapName: "todos", kind: .put, key: "a", record: .server(1, -9))))
+        try pair.tell(pair.widget)
+        pair.widget.commitsAtOnce = false
+        let write = try pair.widget.set("a", 2, in: pair.widgetMap)
+        pair.app.receive(.event(ServerEvent(mapName: "todos", kind: .put, key: "a", record: .server(3, -8))))
+        try pair.tell(pair.widget)
+        #expect(pair.widget.value("a", in: pair.widgetMap) == 2)
+        pair.widget.store.failure = StoreError(code: .full, message: "no space")
+        pair.widget.commit()
+        pair.widget.settle()
+        #expect(pair.widget.outcomes(of: write).count == 1)
+        #expect(pair.widget.value("a", in: pair.widgetMap) == 3)
+    }
+
+    @Test(arguments: [true, false])
+    func `who takes over still knows what the other was told by the servers (C05)`(isRefused: Bool) throws {
+        let pair = try Pair()
+        pair.app.connect()
+        pair.app.receive(.syncRoot(SyncRoot(mapName: "todos", rootHash: 0, timestamp: .server(0))))
+        try pair.widget.set("a", 2, in: pair.widgetMap)
+        let newer = LWWRecord.server(3, 60_000)
+        pair.app.receive(.event(ServerEvent(mapName: "todos", kind: .put, key: "a", record: newer)))
+        try pair.tell(pair.widget)
+        try pair.lead(pair.widget)
+        pair.widget.connect()
+        var result = OperationResult(id: 1, level: isRefused ? .fireAndForget : .replicated)
+        if isRefused { result.refusal = .forbidden }
+        pair.widget.receive(.acknowledgement(Acknowledgement(lastID: 1, results: [result])))
+        #expect(pair.widget.pendingCount == 0 && pair.widget.record("a", in: pair.widgetMap) == newer)
+        #expect(try pair.widget.store.entries(ofMap: "todos", after: nil, limit: 9).map(\.record) == [newer])
+    }
+
     @Test func `the two never stamp alike, and the later write stands on both`() throws {
         let pair = try Pair()
         for value in 0..<10 {
