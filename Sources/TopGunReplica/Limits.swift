@@ -41,6 +41,8 @@ package enum ReplicaLimits {
     package static let cursorBytesMax = 8_192
     /// Bytes of one MERKLE_PUSH, unless a single record is larger.
     package static let pushBytesMax = 256 << 10
+    /// Bytes of MERKLE_PUSHes that follow each other; the next one waits for the PONG to a PING behind them.
+    package static let pushWindowBytesMax = 4 * pushBytesMax
     /// Largest frame that is taken from a server.
     package static let receivedFrameBytesMax = 64 << 20
 

@@ -48,6 +48,8 @@ struct Link: Sendable {
     var lastSequence: Int64?
     /// What the servers were answered, or will be once the map is read.
     var pulled: Set<ReplicaState.Pull> = []
+    /// Whether the servers have not said yet that they read what was pushed so far.
+    var isPushing = false
 
     var isReady: Bool { state == .ready }
 
@@ -69,6 +71,7 @@ struct Link: Sendable {
         sentIDs = nil
         lastSequence = nil
         pulled = []
+        isPushing = false
     }
 
     mutating func noteSent(_ id: UInt64) {

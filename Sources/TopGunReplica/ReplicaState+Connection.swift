@@ -258,6 +258,7 @@ extension ReplicaState {
 
     mutating func pongArrived(_ timestamp: Int64, serverTime: Int64?, at now: ReplicaTime) {
         link.lastPongMillis = now.steadyMillis
+        link.isPushing = false
         noteServerTime(serverTime, askedWallMillis: timestamp, at: now)
     }
 

@@ -17,6 +17,7 @@ extension ReplicaState {
         sendSubscriptions(at: now)
         startSyncs(at: now)
         continueWalks(at: now)
+        continuePulls(at: now)
         makeTransaction(at: now)
         let state = currentSyncState()
         if state != syncState {

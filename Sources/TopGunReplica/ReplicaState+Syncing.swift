@@ -271,24 +271,39 @@ extension ReplicaState {
         guard let map = mapIndices[request.mapName] else { return push([], of: request) }
         let pull = Pull(map: map, path: request.path)
         guard link.pulled.count < ReplicaLimits.pullsMax, link.pulled.insert(pull).inserted else { return }
-        guard maps[map].loading != .loaded else { return answerPull(map, request.path) }
-        pulls.append(pull)
+        pulls.append(PullAnswer(pull: pull))
         load(map)
     }
 
-    mutating func answerPulls(of map: Int) {
-        guard !pulls.isEmpty else { return }
-        let answered = pulls.filter { $0.map == map }
-        pulls.removeAll { $0.map == map }
-        for pull in answered { answerPull(map, pull.path) }
+    /// Answers pulls, oldest first, as far as the servers keep up with it. The answer to the root is the whole map, which
+    /// must not wait in memory for a slow network.
+    mutating func continuePulls(at now: ReplicaTime) {
+        guard link.isReady, !link.isPushing else { return }
+        var bytes = 0
+        while let index = pulls.firstIndex(where: { maps[$0.pull.map].loading == .loaded }) {
+            guard bytes < ReplicaLimits.pushWindowBytesMax else {
+                link.isPushing = true
+                return send(.ping(timestamp: now.wallMillis))
+            }
+            var answer = pulls[index]
+            if let pushed = answerPull(&answer) {
+                pulls[index] = answer
+                bytes += pushed
+            } else {
+                pulls.remove(at: index)
+            }
+        }
     }
 
-    private mutating func answerPull(_ map: Int, _ path: MerklePath) {
-        let request = MapPath(mapName: maps[map].name, path: path)
+    /// Pushes the next records of a path and returns about how many bytes they take; `nil` if there were no more.
+    private mutating func answerPull(_ answer: inout PullAnswer) -> Int? {
+        let (map, path) = (answer.pull.map, answer.pull.path)
         var records: [KeyedRecord] = []
         var bytes = 0
-        var wasSent = false
-        for entry in maps[map].table.entries where path.contains(keyHash: entry.keyHash) {
+        while answer.nextPlace < maps[map].table.entries.count, bytes < ReplicaLimits.pushBytesMax {
+            let entry = maps[map].table.entries[answer.nextPlace]
+            answer.nextPlace += 1
+            guard path.contains(keyHash: entry.keyHash) else { continue }
             // Writes in the log go their own way, and only once they are in the store.
             var record = entry.record
             if entry.pending != RecordTable.none {
@@ -298,14 +313,11 @@ extension ReplicaState {
             guard let record else { continue }
             records.append(KeyedRecord(key: entry.key, record: record))
             bytes += ReplicaLimits.operationFrameBytes + entry.key.count + record.value.bytes.count
-            if bytes >= ReplicaLimits.pushBytesMax {
-                push(records, of: request)
-                records.removeAll(keepingCapacity: true)
-                bytes = 0
-                wasSent = true
-            }
         }
-        if !records.isEmpty || !wasSent { push(records, of: request) }
+        if records.isEmpty, answer.wasSent { return nil }
+        answer.wasSent = true
+        push(records, of: MapPath(mapName: maps[map].name, path: path))
+        return bytes
     }
 
     private mutating func push(_ records: [KeyedRecord], of request: MapPath) {

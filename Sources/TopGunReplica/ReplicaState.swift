@@ -72,8 +72,8 @@ package struct ReplicaState: ~Copyable, Sendable {
     var syncsDue: [Int] = []
     /// Maps that are being compared.
     var busyMaps: [Int] = []
-    /// Paths that a server asked for, of maps that are still being read.
-    var pulls: [Pull] = []
+    /// Paths that a server asked for, and how far they are answered.
+    var pulls: [PullAnswer] = []
     /// Events were lost, so whatever could have been in them is asked for again at the end of the turn.
     var wasGapSeen = false
     /// Set while own records are offered again to servers that were restored from a backup.
@@ -91,6 +91,13 @@ package struct ReplicaState: ~Copyable, Sendable {
     struct Pull: Hashable, Sendable {
         var map: Int
         var path: MerklePath
+    }
+
+    struct PullAnswer: Sendable {
+        let pull: Pull
+        /// The first place in the map's table that was not looked at.
+        var nextPlace = 0
+        var wasSent = false
     }
 
     struct Reoffer: Sendable {
@@ -241,7 +248,6 @@ extension ReplicaState {
         effects.notices.append(.mapLoaded(id))
         if maps[map].isOpen { syncSoon(map) }
         continueReoffer(after: map, at: now)
-        answerPulls(of: map)
     }
 
     /// The store could not be read: the map is not open after all. Opening it again has it read again.

@@ -302,6 +302,33 @@ import TopGunWire
         #expect(pushed().map(\.records.count) == [content], "and again on the next one")
     }
 
+    @Test func `the answer to the root of a large map waits for the servers to read it`() throws {
+        let (client, map) = try live()
+        let text = Payload([0xda, 0xff, 0xff] + [UInt8](repeating: 0x61, count: 0xffff))
+        for index in 0..<50 {
+            let record = LWWRecord(value: text, timestamp: .server(1))
+            client.receive(event(ByteString("k\(index)"), record))
+        }
+        _ = client.takeSent()
+        client.receive(.merklePull(MapPath(mapName: "todos", path: .root)))
+        var keys: [ByteString] = []
+        var rounds = 0
+        while case let sent = client.takeSent(), !sent.isEmpty {
+            rounds += 1
+            let pushes = sent.compactMap { if case .merklePush(let push) = $0 { push } else { nil } }
+            #expect(pushes.count <= 4)
+            keys += pushes.flatMap { $0.records.map(\.key) }
+            guard case .ping(let timestamp)? = sent.last else { break }
+            #expect(pushes.count == 4)
+            // A record that changes meanwhile is not missed, one that comes meanwhile is told too.
+            client.receive(event(ByteString("late\(rounds)"), .server(rounds, 2)))
+            #expect(client.takeSent().isEmpty)
+            client.receive(.pong(timestamp: timestamp, serverTime: client.now.wallMillis))
+        }
+        #expect(rounds == 4)
+        #expect(keys.sorted() == client.contents(of: map).keys.sorted(), "each once")
+    }
+
     @Test func `what a client is asked for while it reads the map it gives once, too`() throws {
         let first = try TestClient()
         let map = try first.open("todos")
