@@ -130,6 +130,10 @@ extension ReplicaState {
         let entry = maps[live.map].table.entries[Int(place)]
         let value = visibleValue(entry, place, live, now)
         if live.rows[place] == value { return }
+        // Its end may have come before, on a clock that has gone back since.
+        if value != nil, live.rows[place] == nil, let record = entry.record {
+            awaitEnd(of: record, at: EntryRef(map: live.map, place: Int(place)))
+        }
         live.rows[place] = value
         effects.queryChanges.append(QueryChange(query: live.id, key: entry.key, value: value))
     }

@@ -118,7 +118,11 @@ extension ReplicaState {
     /// Makes a record, or none, what stands for a key, and sees to its end where it has a lifetime.
     mutating func put(_ record: LWWRecord?, isOwn: Bool, at ref: EntryRef) {
         maps[Int(ref.map)].table.put(record, isOwn: isOwn, at: Int(ref.place))
-        guard let end = record?.invisibleFromMillis else { return }
+        if let record { awaitEnd(of: record, at: ref) }
+    }
+
+    mutating func awaitEnd(of record: LWWRecord, at ref: EntryRef) {
+        guard let end = record.invisibleFromMillis else { return }
         if expiries.needsSweep { expiries.sweep(maps) }
         expiries.insert(ref, wallMillis: end)
     }

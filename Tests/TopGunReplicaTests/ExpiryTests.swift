@@ -1,5 +1,6 @@
 import Testing
 import TopGunModel
+import TopGunWire
 
 @testable import TopGunReplica
 
@@ -21,6 +22,26 @@ import TopGunModel
             client.advance(1)
         }
         #expect(client.state.expiries.count <= 2 * (keys + 1) + ReplicaLimits.voidExpiriesMax + 1)
+    }
+
+    @Test func `a row that is seen again because the clock went back ends again`() throws {
+        let client = try TestClient()
+        let map = try client.open("todos")
+        let query = try client.state.subscribe(map, whereMap: nil, at: client.now)
+        try client.set("a", 1, in: map, ttlMillis: 500)
+        client.pass(600)
+        client.queryChanges = []
+        client.now.wallMillis -= 60_000
+        // A comparison has the rows looked at again.
+        client.connect()
+        client.receive(
+            .syncRoot(
+                SyncRoot(mapName: "todos", rootHash: client.state.merkleRoot(of: map), timestamp: .server(0))))
+        #expect(client.queryChanges == [QueryChange(query: query, key: "a", value: .int(1))])
+        client.queryChanges = []
+        client.answersPings = true
+        client.pass(61_000)
+        #expect(client.queryChanges == [QueryChange(query: query, key: "a", value: nil)])
     }
 
     @Test func `every value ends when its last write says, whatever was swept meanwhile`() throws {
