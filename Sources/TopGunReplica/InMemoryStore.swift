@@ -136,10 +136,14 @@ package struct InMemoryStore: ReplicaStore, Sendable {
     }
 
     private mutating func write(_ entry: StoredEntry) {
-        if entry.rule == .merge, let new = entry.record,
-            let old = records[entry.map]?[entry.key]?.record, !new.replaces(old, tie: .repeatChangesNothing)
-        {
-            return
+        if let old = records[entry.map]?[entry.key]?.record {
+            switch entry.rule {
+            case .replace: break
+            case .merge:
+                if let new = entry.record, !new.replaces(old, tie: .repeatChangesNothing) { return }
+            case .unlessNewer(let stamp):
+                if old.timestamp > stamp { return }
+            }
         }
         records[entry.map, default: [:]][entry.key] = Held(
             record: entry.record, isOwn: entry.isOwn, sequence: sequence)

@@ -123,7 +123,7 @@ extension ReplicaState {
                 outcome: .refused(code: code, losing: entry.record)))
         settleAfter(entry.ref, now)
         // With the operation's leaving: a crash in between would leave a record that nobody knows to be refused.
-        markUnsaved(entry.ref, .local)
+        markUnsaved(entry.ref, .local, over: entry.record.timestamp)
     }
 
     /// A write that no frame can carry, of a version that took any bytes for a value, is refused here: no server could

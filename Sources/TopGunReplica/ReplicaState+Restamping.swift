@@ -87,6 +87,6 @@ extension ReplicaState {
             saving.restamped.append(slot)
         }
         recompute(ref, now)
-        markUnsaved(ref, .local)
+        markUnsaved(ref, .local, over: old)
     }
 }

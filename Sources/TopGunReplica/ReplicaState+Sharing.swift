@@ -39,7 +39,7 @@ extension ReplicaState {
         guard !refused.contains(operation.record.timestamp, at: ref) else { return }
         adoptVisibly(operation, at: ref, now)
         // A record of ours may have been written over the follower's before we knew of it.
-        markUnsaved(ref, .remote)
+        markUnsaved(ref, .remote, over: operation.record.timestamp)
     }
 
     /// Takes an operation into the log of a replica that is looked at already.

@@ -18,6 +18,13 @@ extension ReplicaState {
         if !maps[Int(ref.map)].isStored { markMapUnsaved(Int(ref.map)) }
     }
 
+    /// The same for a place where a write with that stamp stood. Its map need not be here, and then the store may have
+    /// something newer, which only reading it would show.
+    mutating func markUnsaved(_ ref: EntryRef, _ unsaved: RecordTable.Unsaved, over stamp: Timestamp) {
+        if maps[Int(ref.map)].loading != .loaded { saving.unread[ref] = max(saving.unread[ref] ?? stamp, stamp) }
+        markUnsaved(ref, unsaved)
+    }
+
     mutating func markMapUnsaved(_ map: Int) {
         guard role == .leader, !maps[map].isUnsaved else { return }
         maps[map].isUnsaved = true
@@ -75,10 +82,14 @@ extension ReplicaState {
     private mutating func takeEntries(
         into transaction: inout StoreTransaction, _ entries: inout [EntryRef]
     ) -> Int {
-        let rule: StoredEntry.Rule = role == .leader ? .replace : .merge
+        let unread = saving.unread
         func take(_ ref: EntryRef, _ maps: inout [ReplicaMap]) {
             let map = Int(ref.map)
             let entry = maps[map].table.entries[Int(ref.place)]
+            var rule: StoredEntry.Rule = role == .leader ? .replace : .merge
+            if !unread.isEmpty, maps[map].loading != .loaded, let stamp = unread[ref] {
+                rule = .unlessNewer(than: max(stamp, entry.record?.timestamp ?? stamp))
+            }
             // Taken already, by way of the other list.
             guard entry.unsaved != .no else { return }
             maps[map].table.setUnsaved(.no, at: Int(ref.place))
@@ -118,6 +129,11 @@ extension ReplicaState {
         guard let done = saving.inFlight else { return }
         saving.inFlight = nil
         for map in done.maps { maps[map].isStored = true }
+        if !saving.unread.isEmpty {
+            for ref in done.entries where maps[Int(ref.map)].table.entries[Int(ref.place)].unsaved == .no {
+                saving.unread[ref] = nil
+            }
+        }
         for (index, slot) in done.operations.enumerated() {
             let id = outcome.firstOperationID + UInt64(index)
             if log[slot].state == .new { log[slot].state = .ready }

@@ -124,12 +124,14 @@ package struct StoredMap: Sendable, Equatable {
 /// One key of a map.
 package struct StoredEntry: Sendable, Equatable {
     /// How an entry meets the one that the store holds.
-    package enum Rule: UInt8, Sendable {
+    package enum Rule: Equatable, Sendable {
         /// Written as it is.
         case replace
         /// Written only if the stamp is newer than the stored one: for a process that does not sync, and so may not
         /// have seen what the other one wrote.
         case merge
+        /// Written unless the stored stamp is newer than this one: for a key whose entry was not read yet.
+        case unlessNewer(than: Timestamp)
     }
 
     package var map: ByteString

@@ -13,6 +13,9 @@ struct Saving: Sendable {
     var localEntries: [EntryRef] = []
     /// Places with records from the servers; cut into transactions.
     var remoteEntries: [EntryRef] = []
+    /// Of places whose stored record was not read, the newest stamp that was ours there: what is newer came from the servers
+    /// and stays.
+    var unread: [EntryRef: Timestamp] = [:]
     /// How many of ``remoteEntries`` are done with.
     var remoteStart = 0
     /// Slots of operations without id.

@@ -48,6 +48,27 @@ import TopGunWire
         #expect(try client.store.operations(after: 0, limit: 9).map(\.record.value.int) == [2])
     }
 
+    @Test(arguments: [Refusal.forbidden, .replicaIDConflict])
+    func `of a map that is not here, only what was refused leaves the store (C09)`(refusal: Refusal) throws {
+        let offline = try TestClient()
+        let map = try offline.open("todos")
+        offline.connect()
+        try offline.set("a", 1, in: map)
+        try offline.set("b", 2, in: map)
+        let newer = LWWRecord.server(3, 60_000)
+        offline.receive(.event(ServerEvent(mapName: "todos", kind: .put, key: "b", record: newer)))
+        let client = try TestClient(store: offline.store)
+        client.connect()
+        var results = [OperationResult(id: 1, level: .fireAndForget), OperationResult(id: 2, level: .fireAndForget)]
+        for index in results.indices { results[index].refusal = refusal }
+        client.receive(.acknowledgement(Acknowledgement(lastID: 2, results: results)))
+        #expect(client.isSaved)
+        let entries = try client.store.entries(ofMap: "todos", after: nil, limit: 9)
+        #expect(entries.map(\.key) == (refusal == .forbidden ? ["b"] : ["a", "b"]))
+        #expect(entries.last?.record == newer)
+        #expect(entries.allSatisfy { $0.record?.timestamp.node != "client-a" })
+    }
+
     @Test func `an acknowledgement whose retiring cannot be stored costs a repeat, not an operation (C03)`() throws {
         let client = try TestClient()
         let map = try client.open("todos")

@@ -120,6 +120,34 @@ import TopGunReplica
         #expect(try stored() == Self.record(1))
     }
 
+    @Test(arguments: Kind.allCases)
+    func `what is newer than a stamp stays, whatever is to be written in its place`(_ kind: Kind) throws {
+        let folder = try TemporaryFolder()
+        var store = try kind.make(folder)
+        func write(_ record: LWWRecord?, _ rule: StoredEntry.Rule) throws {
+            var transaction = StoreTransaction()
+            transaction.entries = [Self.entry("m", "k", record, rule)]
+            _ = try store.commit(transaction)
+        }
+        func stored() throws -> LWWRecord? { try store.entries(ofMap: "m", after: nil, limit: 1).first?.record }
+        let old = Self.record(5, counter: 2, node: "b")
+        try write(old, .replace)
+        for lower in [
+            Self.record(4, counter: 9, node: "z"), Self.record(5, counter: 1, node: "z"),
+            Self.record(5, counter: 2, node: "a"),
+        ] {
+            try write(nil, .unlessNewer(than: lower.timestamp))
+            try write(Self.record(3), .unlessNewer(than: lower.timestamp))
+            #expect(try stored() == old)
+        }
+        try write(Self.record(3), .unlessNewer(than: old.timestamp))
+        #expect(try stored() == Self.record(3))
+        try write(nil, .unlessNewer(than: old.timestamp))
+        #expect(try stored() == nil)
+        try write(old, .unlessNewer(than: Self.record(1).timestamp))
+        #expect(try stored() == old, "where nothing stands nothing is newer")
+    }
+
     @Test(arguments: Kind.allCases) func `operation ids only grow, also when the log was empty in between`(_ kind: Kind)
         throws
     {

@@ -399,6 +399,7 @@ extension SQLiteStore {
             case .replace: ""
             case .merge where entry.record == nil: ""
             case .merge: "WHERE millis IS NULL OR \(newer)"
+            case .unlessNewer: "WHERE millis IS NULL OR (millis, counter, node) <= (?, ?, ?)"
             }
         let statement = try database.cachedStatement(
             sql: """
@@ -407,12 +408,15 @@ extension SQLiteStore {
                 value = excluded.value, own = excluded.own, change = excluded.change \(condition)
                 """)
         let record = entry.record
-        try statement.execute(
-            arguments: [
-                try mapID(entry.map, database), entry.key.blob, record?.timestamp.millis,
-                (record?.timestamp.counter).map { Int64($0) }, record?.timestamp.node.blob, record?.ttlMillis,
-                record?.value.blob, entry.isOwn, sequence,
-            ])
+        var arguments: StatementArguments = [
+            try mapID(entry.map, database), entry.key.blob, record?.timestamp.millis,
+            (record?.timestamp.counter).map { Int64($0) }, record?.timestamp.node.blob, record?.ttlMillis,
+            record?.value.blob, entry.isOwn, sequence,
+        ]
+        if case .unlessNewer(let stamp) = entry.rule {
+            arguments += [stamp.millis, Int64(stamp.counter), stamp.node.blob]
+        }
+        try statement.execute(arguments: arguments)
     }
 
     /// Returns the id of the first one.
