@@ -11,6 +11,8 @@ package enum Limits {
 
     /// How long another process may hold the store's write lock before a write fails.
     package static let storeBusyMillisMax = 5000
+    /// How often a file that another process is making is tried; then opening it fails.
+    package static let storeOpenAttemptsMax = 16
     /// Memory for pages of the store, in KiB; beyond it SQLite lets go of those used longest ago.
     package static let storeCacheKiBMax = 8192
     /// How often a process looks whether another one has written to the store they share, or has left.

@@ -450,6 +450,26 @@ import TopGunReplica
         #expect(try store.entries(ofMap: "fresh", after: nil, limit: 9).count == 1)
     }
 
+    @Test func `C05: two that open a new file at once have the same one`() async throws {
+        for _ in 0..<50 {
+            let folder = try TemporaryFolder()
+            let path = folder.path("replica.db")
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for key: ByteString in ["a", "b"] {
+                    group.addTask {
+                        let store = try SQLiteStore(path: path)
+                        var transaction = StoreTransaction()
+                        transaction.entries = [Self.entry("m", key, Self.record(1))]
+                        _ = try store.commit(transaction)
+                    }
+                }
+                try await group.waitForAll()
+            }
+            let store = try SQLiteStore(path: path)
+            #expect(try store.entries(ofMap: "m", after: nil, limit: 9).map(\.key) == ["a", "b"])
+        }
+    }
+
     @Test func `the file is its owner's alone`() throws {
         let folder = try TemporaryFolder()
         _ = try SQLiteStore(path: folder.path("replica.db"))

@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+import TopGunEnvironment
 package import TopGunModel
 package import TopGunReplica
 
@@ -35,15 +36,11 @@ package final class SQLiteStore: ReplicaStore {
     /// Opens the file, or makes it, readable by its owner only.
     package init(path: String) throws(TopGunError) {
         do {
-            // Made here, because SQLite would make it readable by everybody. Where that fails, opening says why.
-            if !FileManager.default.fileExists(atPath: path) {
-                _ = FileManager.default.createFile(
-                    atPath: path, contents: nil, attributes: [.posixPermissions: 0o600])
-            }
+            Self.create(path)
             var configuration = Configuration()
             configuration.busyMode = .timeout(TimeInterval(Limits.storeBusyMillisMax) / 1000)
             configuration.prepareDatabase { database in
-                try database.execute(sql: "PRAGMA journal_mode = WAL")
+                try Self.useWriteAheadLog(database)
                 try database.execute(sql: "PRAGMA synchronous = FULL")
                 try database.execute(sql: "PRAGMA temp_store = MEMORY")
                 try database.execute(sql: "PRAGMA cache_size = -\(Limits.storeCacheKiBMax)")
@@ -56,6 +53,29 @@ package final class SQLiteStore: ReplicaStore {
             let error = StoreError(error)
             throw TopGunError(.storage, "the store cannot be opened: \(error.message)", cause: error)
         }
+    }
+
+    /// Made here, because SQLite would make it readable by everybody. Never in the place of one that is there: another
+    /// process may have made it just now, and holds it open.
+    private static func create(_ path: String) {
+        do throws(DiskError) {
+            _ = try PosixDisk().open(path, .create)
+        } catch {
+            // Mostly it is there already; where it is not, opening says why.
+        }
+    }
+
+    /// Where two processes make the file at once, SQLite refuses this to one of them without waiting for the other, as it
+    /// does for everything else.
+    private static func useWriteAheadLog(_ database: Database) throws {
+        for _ in 1..<Limits.storeOpenAttemptsMax {
+            do {
+                return try database.execute(sql: "PRAGMA journal_mode = WAL")
+            } catch let error as DatabaseError where error.resultCode == .SQLITE_BUSY {
+                try database.execute(sql: "BEGIN IMMEDIATE; COMMIT")
+            }
+        }
+        try database.execute(sql: "PRAGMA journal_mode = WAL")
     }
 
     /// Makes the tables in an empty file; refuses a file of a newer version, or of another program.
