@@ -362,7 +362,7 @@ import TopGunReplica
     @Test func `C02: the log is written with full sync`() throws {
         let folder = try TemporaryFolder()
         let store = try SQLiteStore(path: folder.path("replica.db"))
-        #expect(try store.settings() == ["wal", "2"])
+        #expect(try store.settings() == ["wal", "2", "1", "1"])
     }
 
     @Test func `C02: whatever may leave the device waits for the disk, what comes again from the servers does not`()
@@ -373,12 +373,12 @@ import TopGunReplica
         var write = StoreTransaction()
         write.newOperations = [NewOperation(map: "m", key: "k", record: Self.record(1))]
         let id = try store.commit(write).firstOperationID
-        #expect(try store.settings() == ["wal", "2"])
+        #expect(try store.settings() == ["wal", "2", "1", "1"])
         var news = StoreTransaction()
         news.entries = [Self.entry("m", "k", Self.record(2))]
         news.retired = [id]
         _ = try store.commit(news)
-        #expect(try store.settings() == ["wal", "1"])
+        #expect(try store.settings() == ["wal", "1", "1", "1"])
         for change in 0..<3 {
             var transaction = StoreTransaction()
             switch change {
@@ -387,7 +387,7 @@ import TopGunReplica
             default: transaction = write
             }
             _ = try store.commit(transaction)
-            #expect(try store.settings() == ["wal", "2"], "\(change)")
+            #expect(try store.settings() == ["wal", "2", "1", "1"], "\(change)")
             _ = try store.commit(news)
         }
     }
