@@ -296,10 +296,11 @@ private struct HostileWorld: ~Copyable {
             let isQuiet = effects.transaction == nil && effects.loads.isEmpty && effects.frames.isEmpty
             if effects.notices.contains(.tokenNeeded) { isTokenNeeded = true }
             for frame in effects.frames { sent(frame) }
-            switch effects.connection {
-            case .open?: isOpening = true
-            case .close?: (isOpening, isSocketOpen) = (false, false)
-            case nil: break
+            for connection in effects.connection {
+                switch connection {
+                case .open: isOpening = true
+                case .close: (isOpening, isSocketOpen) = (false, false)
+                }
             }
             for map in effects.loads { load(map) }
             if let transaction = effects.transaction { commit(transaction) }

@@ -26,7 +26,8 @@ package struct ReplicaEffects: Sendable {
     package var transaction: StoreTransaction?
     /// Messages for the open connection, in order.
     package var frames: [[UInt8]] = []
-    package var connection: ConnectionEffect?
+    /// What is to be done with the socket, in order: a new one may be wanted before the old one was closed.
+    package var connection: [ConnectionEffect] = []
     /// Maps whose entries the shell reads from the store and hands to ``ReplicaState/loaded(map:entries:isLast:at:)``.
     package var loads: [MapID] = []
     package var results: [WriteResult] = []

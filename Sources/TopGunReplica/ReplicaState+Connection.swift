@@ -40,7 +40,7 @@ extension ReplicaState {
     mutating func connectIfWanted(at now: ReplicaTime) {
         guard case .idle = link.state, isStarted, isOnlineWanted, role == .leader, !isUpgradeRequired else { return }
         link.state = .opening(deadlineMillis: now.steadyMillis + ReplicaLimits.connectMillisMax)
-        effects.connection = .open
+        effects.connection.append(.open)
     }
 
     /// The socket is open.
@@ -72,7 +72,12 @@ extension ReplicaState {
             link.state = .idle(retryMillis: retryMillis)
             return
         }
-        effects.connection = .close(code: code)
+        if effects.connection.last == .open {
+            // Nobody has begun to open it.
+            effects.connection.removeLast()
+        } else {
+            effects.connection.append(.close(code: code))
+        }
         lost(retryMillis: retryMillis)
     }
 

@@ -4,7 +4,7 @@ import TopGunReplica
 /// Effects as MessagePack, for JavaScript. Absent parts are left out.
 ///
 /// ```
-/// { frames: [bin], open: true | close: code, loads: [map], state: n, timer: ms,
+/// { frames: [bin], close: code, open: true (a new one, after it), loads: [map], state: n, timer: ms,
 ///   changes: [[map, key, record?]], queryChanges: [[query, key, value?]],
 ///   results: [[write, id, map, key, outcome, level or code]],
 ///   transaction: { number, identity?, cleared: [map], maps: [[map, ms]], entries: [[map, key, isOwn, record?]],
@@ -21,7 +21,7 @@ struct EffectsWriter {
 
     func write(_ effects: ReplicaEffects) {
         var parts = 5
-        if effects.connection != nil { parts += 1 }
+        parts += effects.connection.count
         if effects.syncState != nil { parts += 1 }
         if effects.timerMillis != nil { parts += 1 }
         if effects.transaction != nil { parts += 1 }
@@ -36,14 +36,16 @@ struct EffectsWriter {
             text(change.key)
             if let value = change.value { out.write(value) } else { out.writeNil() }
         }
-        switch effects.connection {
-        case .open?:
-            out.write("open")
-            out.write(true)
-        case .close(let code)?:
-            out.write("close")
-            out.write(Int(code))
-        case nil: break
+        // At most one of each, and never first the new one.
+        for connection in effects.connection {
+            switch connection {
+            case .open:
+                out.write("open")
+                out.write(true)
+            case .close(let code):
+                out.write("close")
+                out.write(Int(code))
+            }
         }
         if let state = effects.syncState {
             out.write("state")

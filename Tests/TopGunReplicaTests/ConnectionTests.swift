@@ -354,6 +354,24 @@ import TopGunWire
         #expect(client.connections == [.open])
     }
 
+    @Test func `a socket that is given up is closed, also when the next one is wanted before anybody could`() throws {
+        let client = try TestClient(token: "old")
+        client.connect()
+        client.connections = []
+        let sink = ByteSink()
+        ServerMessage.authenticationFailed(error: "expired", code: 401).encode(into: sink)
+        client.state.received(sink.bytes, at: client.now)
+        client.state.setToken("new", at: client.now)
+        client.settle()
+        #expect(client.connections == [.close(code: 1000), .open])
+        client.connections = []
+        client.state.setOnline(false, at: client.now)
+        client.state.setOnline(true, at: client.now)
+        client.state.setOnline(false, at: client.now)
+        client.settle()
+        #expect(client.connections == [.close(code: 1000)], "what nobody began to open need not be closed")
+    }
+
     @Test func `what is pending goes first, then queries, then maps`() throws {
         let client = try TestClient()
         let todos = try client.open("todos")

@@ -162,7 +162,7 @@ extension ReplicaEngine {
         if !isObserved { effects.changes = [] }
         core.wantedMillis = effects.timerMillis ?? .max
         let isWorkForLoop =
-            isObserved || !effects.frames.isEmpty || effects.connection != nil || !effects.results.isEmpty
+            isObserved || !effects.frames.isEmpty || !effects.connection.isEmpty || !effects.results.isEmpty
             || !effects.queryChanges.isEmpty || effects.syncState != nil || !effects.notices.isEmpty
         if isWorkForLoop { core.decided.append(effects) }
         if isWorkForLoop || core.wantedMillis < core.armedMillis { callLoop(&core) }
@@ -203,7 +203,7 @@ extension ReplicaEngine {
     private func carryOut(_ effects: ReplicaEffects) {
         let link = outside.withLock { $0.link }
         for frame in effects.frames { link?.send(frame) }
-        if let connection = effects.connection { carryOut(connection) }
+        for connection in effects.connection { carryOut(connection) }
         for result in effects.results { note(result) }
         if !effects.changes.isEmpty { deliver(effects.changes) }
         if !effects.queryChanges.isEmpty { deliver(effects.queryChanges) }

@@ -175,15 +175,16 @@ package final class ClientProcess: @unchecked Sendable {
         if let transaction = effects.transaction { commit(transaction) }
         for frame in effects.frames { frame.withUnsafeBytes { conversation?.connection?.send(copying: $0) } }
         conversation?.connection?.flush()
-        switch effects.connection {
-        case .open?:
-            let new = Conversation(self)
-            conversation = new
-            device.host.connect(to: "node-0", on: loop, receiver: new)
-        case .close(let code)?:
-            conversation?.abandon(code: code)
-            conversation = nil
-        case nil: break
+        for connection in effects.connection {
+            switch connection {
+            case .open:
+                let new = Conversation(self)
+                conversation = new
+                device.host.connect(to: "node-0", on: loop, receiver: new)
+            case .close(let code):
+                conversation?.abandon(code: code)
+                conversation = nil
+            }
         }
         for map in effects.loads { load(map, after: nil) }
         for result in effects.results { note(result) }

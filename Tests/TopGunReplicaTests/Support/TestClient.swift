@@ -106,7 +106,7 @@ final class TestClient {
                     }
                 }
             }
-            if let connection = effects.connection { connections.append(connection) }
+            connections += effects.connection
             results += effects.results
             changes += effects.changes
             queryChanges += effects.queryChanges
