@@ -7,7 +7,8 @@ public enum SyncState: Sendable, Hashable {
     case authenticating(SyncProblem?)
     /// The open maps are being compared with the server's. A problem means that this cannot end for one of them.
     case syncing(SyncProblem?)
-    /// Every open map is as the server's, and changes arrive as they happen.
+    /// Every open map was compared with the server's, and changes arrive as they happen. Writes may still be on their
+    /// way: ``TopGunClient/pendingCount``.
     case live
 }
 

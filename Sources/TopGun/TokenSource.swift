@@ -7,7 +7,8 @@ public struct TokenSource: Sendable {
 
     let kind: Kind
 
-    /// Always this token. When it is refused, the client stays offline until ``TopGunClient/setToken(_:)``.
+    /// This token, until ``TopGunClient/setToken(_:)`` gives another one. When it was refused, it is not shown again: the
+    /// client goes on trying without a token, and where the servers demand one it waits for ``TopGunClient/setToken(_:)``.
     public static func fixed(_ token: String) -> TokenSource {
         TokenSource(kind: .fixed(token))
     }

@@ -70,7 +70,7 @@ public final class TopGunClient: Sendable {
     /// What the store holds can be read when the call returns; it takes about a second per million records. Asking again
     /// for the same name and type gives the same map.
     ///
-    /// - Parameter name: up to 256 bytes, not empty, without `:`; names that begin with `_topgun_` are the system's.
+    /// - Parameter name: up to 256 bytes, not empty, without `:` and NUL; names that begin with `_topgun_` are the system's.
     /// - Throws: ``TopGunError`` with the code `invalidArgument`, `storage` or `closed`.
     public func map<Value: Codable & Sendable>(
         _ name: String, of type: Value.Type

@@ -45,7 +45,7 @@ public struct TopGunMap<Value: Codable & Sendable>: Sendable {
     /// Writes a value: visible here at once, on every device when it has arrived there.
     ///
     /// - Parameters:
-    ///   - key: up to 4,096 bytes of UTF-8; may be empty.
+    ///   - key: up to 4,096 bytes of UTF-8 without NUL; may be empty.
     ///   - lifetime: after this time the value is no longer seen, anywhere; at least a millisecond. `nil`: for ever.
     /// - Returns: the promise of what becomes of the write; may be ignored.
     /// - Throws: ``TopGunError`` with the code `invalidValue`, `tooLarge` (values take 1 MiB encoded), `invalidArgument` or
@@ -67,7 +67,7 @@ public struct TopGunMap<Value: Codable & Sendable>: Sendable {
 
     /// Removes a key, also one that has no value here: another device may have written one.
     ///
-    /// - Throws: ``TopGunError`` with the code `tooLarge` or `closed`.
+    /// - Throws: ``TopGunError`` with the code `tooLarge`, `invalidArgument` or `closed`.
     @discardableResult
     public func remove(_ key: String) throws(TopGunError) -> WriteReceipt {
         try store.remove(key)

@@ -1,9 +1,11 @@
 /// Why a call on a replica was refused; nothing has changed.
 package struct ReplicaError: Error, Equatable, Sendable {
     package enum Code: Sendable {
-        /// Empty, too long, holds `:`, or starts with a prefix kept for the system.
+        /// Empty, too long, holds `:` or NUL, or starts with a prefix kept for the system.
         case badMapName
         case keyTooLong
+        /// Holds NUL, which no server takes.
+        case badKey
         case valueTooLarge
         /// Not exactly one MessagePack value, or nested deeper than servers take.
         case badValue

@@ -26,6 +26,7 @@ extension ReplicaState {
         let map = id.index
         guard maps.indices.contains(map), maps[map].isOpen else { throw ReplicaError(.unknownMap) }
         guard key.count <= ReplicaLimits.keyBytesMax else { throw ReplicaError(.keyTooLong) }
+        guard !key.bytes.contains(0) else { throw ReplicaError(.badKey) }
         var stamp = try nextStamp(at: now)
         let place = maps[map].table.makePlace(of: key)
         if let stored = maps[map].table.entries[place].record, stored.timestamp >= stamp {

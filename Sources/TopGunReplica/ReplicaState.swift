@@ -303,9 +303,9 @@ extension ReplicaState {
 
     /// Names that are nobody's but the system's, or that the protocol has no room for, are refused.
     private static func isMapName(_ name: ByteString) -> Bool {
-        guard !name.isEmpty, name.count <= ReplicaLimits.mapNameBytesMax, !name.bytes.contains(UInt8(ascii: ":")) else {
-            return false
-        }
+        guard !name.isEmpty, name.count <= ReplicaLimits.mapNameBytesMax,
+            !name.bytes.contains(where: { $0 == 0 || $0 == UInt8(ascii: ":") })
+        else { return false }
         for prefix: StaticString in ["_topgun_", "__topgun_"] where name.count >= prefix.utf8CodeUnitCount {
             let isPrefix = (0..<prefix.utf8CodeUnitCount).allSatisfy { index in
                 let byte = name.bytes[index]

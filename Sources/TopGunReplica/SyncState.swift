@@ -7,7 +7,8 @@ package enum SyncState: UInt8, Sendable, Equatable {
     case authenticating
     /// Connected; open maps are being compared.
     case syncing
-    /// Every open map is as the server's, and changes arrive as they happen.
+    /// Every open map was compared with the servers', and changes arrive as they happen; operations may still be on their
+    /// way.
     case live
 }
 

@@ -82,7 +82,9 @@ import TopGunWire
         try check("after an hour")
     }
 
-    @Test func `who sets the clock right is believed, and what the servers said of it before is forgotten (K08)`() throws {
+    @Test func `who sets the clock right is believed, and what the servers said of it before is forgotten (K08)`()
+        throws
+    {
         let skew: Int64 = 3_600_000
         let client = try TestClient(
             now: ReplicaTime(wallMillis: TestClient.start.wallMillis - skew, steadyMillis: 0))
@@ -157,13 +159,17 @@ import TopGunWire
 
     @Test func `names, keys and values have limits`() throws {
         let client = try TestClient()
-        for name: ByteString in ["", "a:b", "_topgun_x", "__TopGun_y", ByteString([UInt8](repeating: 97, count: 300))] {
+        for name: ByteString in [
+            "", "a:b", "a\u{0}b", "_topgun_x", "__TopGun_y", ByteString([UInt8](repeating: 97, count: 300)),
+        ] {
             #expect(throws: ReplicaError(.badMapName)) { try client.open(name) }
         }
         let todos = try client.open("todos")
         #expect(throws: ReplicaError(.keyTooLong)) {
             try client.set(ByteString([UInt8](repeating: 97, count: 5000)), 1, in: todos)
         }
+        #expect(throws: ReplicaError(.badKey)) { try client.set("a\u{0}b", 1, in: todos) }
+        #expect(throws: ReplicaError(.badKey)) { try client.remove("\u{0}", in: todos) }
         #expect(throws: ReplicaError(.valueTooLarge)) {
             _ = try client.state.set(
                 Payload([UInt8](repeating: 0, count: 2 << 20)), for: "a", in: todos, at: client.now)

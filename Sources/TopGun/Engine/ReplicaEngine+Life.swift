@@ -294,8 +294,9 @@ extension ReplicaEngine {
 extension TopGunError {
     init(_ error: ReplicaError) {
         switch error.code {
-        case .badMapName: self.init(.invalidArgument, "a map needs a name of 1 to 256 bytes without a colon")
+        case .badMapName: self.init(.invalidArgument, "a map needs a name of 1 to 256 bytes without colon or NUL")
         case .keyTooLong: self.init(.tooLarge, "a key has at most \(ReplicaLimits.keyBytesMax) bytes")
+        case .badKey: self.init(.invalidArgument, "a key holds no NUL")
         case .badValue: self.init(.invalidValue, "a value nests too deep, or is not exactly one")
         case .valueTooLarge: self.init(.tooLarge, "a value has at most \(ReplicaLimits.valueBytesMax) bytes")
         case .badLifetime: self.init(.invalidArgument, "a lifetime must be positive and end before the year 285,000")
