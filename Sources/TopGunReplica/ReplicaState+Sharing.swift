@@ -51,7 +51,7 @@ extension ReplicaState {
     }
 
     private mutating func mergeStored(_ entry: StoredEntry, _ now: ReplicaTime) {
-        guard let map = mapIndices[entry.map], let record = entry.record else { return }
+        guard let map = mapIndices[entry.map], let record = entry.record, !isClearing(entry.map) else { return }
         let ref = EntryRef(map: map, place: maps[map].table.makePlace(of: entry.key))
         guard !refused.contains(record.timestamp, at: ref) else { return }
         let stored = maps[map].table.entries[Int(ref.place)].record
@@ -60,6 +60,12 @@ extension ReplicaState {
         }
         observe(record.timestamp)
         show(interned(record), isOwn: entry.isOwn, at: ref, isLocal: false, now)
+    }
+
+    /// Whether the store still has what a reset took away, so that what is read from it would bring that back. Writes that
+    /// others made meanwhile come as operations too.
+    private func isClearing(_ map: ByteString) -> Bool {
+        saving.clearedMaps.contains(map) || saving.inFlight?.transaction.clearedMaps.contains(map) ?? false
     }
 
     private mutating func replaceStored(_ entry: StoredEntry, _ now: ReplicaTime) {

@@ -320,6 +320,28 @@ import TopGunWire
         #expect(pair.app.contents(of: pair.appMap).mapValues(\.int) == ["other": 1])
     }
 
+    @Test func `what others changed, read before a reset is stored, does not bring back what it took away (C07)`()
+        throws
+    {
+        let pair = try Pair()
+        pair.app.connect()
+        pair.app.receive(.syncRoot(SyncRoot(mapName: "todos", rootHash: 0, timestamp: .server(0))))
+        // Between the leader's changes lies one that it has not heard of, so that it will be told of its own as well.
+        try pair.widget.set("other", 1, in: pair.widgetMap)
+        pair.app.receive(.event(ServerEvent(mapName: "todos", kind: .put, key: "a", record: .server(2, 1))))
+        pair.app.commitsAtOnce = false
+        pair.app.receive(.syncResetRequired(mapName: "todos", reason: "gone"))
+        #expect(pair.app.contents(of: pair.appMap).isEmpty)
+        try pair.tell(pair.app)
+        #expect(pair.app.contents(of: pair.appMap).mapValues(\.int) == ["other": 1])
+        pair.app.commitsAtOnce = true
+        pair.app.commit()
+        pair.app.settle()
+        try pair.tell(pair.app)
+        #expect(pair.app.contents(of: pair.appMap).mapValues(\.int) == ["other": 1])
+        #expect(try pair.app.store.entries(ofMap: "todos", after: nil, limit: 9).map(\.key) == ["other"])
+    }
+
     @Test func `rows with a lifetime that another process wrote leave when it ends`() throws {
         let pair = try Pair()
         let query = try pair.app.state.subscribe(pair.appMap, whereMap: nil, at: pair.app.now)
