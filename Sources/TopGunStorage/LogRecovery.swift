@@ -79,7 +79,6 @@ private struct LogRecovery {
     private struct Segment {
         var sequence: UInt64
         var header: FileHeader
-        var file: any DiskFile
     }
 
     init(directory: DataDirectory, covered: CheckpointCoverage) {
@@ -94,11 +93,10 @@ private struct LogRecovery {
     mutating func run(
         progress: (RecoveryProgress) -> Void, visit: (StoredRecord, LogPosition) -> Void
     ) throws(StorageError) {
-        let segments = try openSegments()
+        let segments = try findSegments()
         for (index, segment) in segments.enumerated() {
             let next = index + 1 < segments.count ? segments[index + 1] : nil
             try read(segment, next: next?.header.position, progress: progress, visit: visit)
-            segment.file.close()
             #if MUTANTS
             if Mutant.replayStopsAtDamage.isOn, let next, log.end < next.header.position { break }
             #endif
@@ -112,13 +110,15 @@ private struct LogRecovery {
 
     // MARK: Finding the segments
 
-    private mutating func openSegments() throws(StorageError) -> [Segment] {
+    /// Looks at the header of each. One file is open at a time: every start adds a segment, and the descriptors are few.
+    private mutating func findSegments() throws(StorageError) -> [Segment] {
         let disk = directory.disk
         let found = try onDisk { () throws(DiskError) in try folder.list(disk) }
         log.spares = found.spares
         var segments: [Segment] = []
         for (index, sequence) in found.segments.enumerated() {
-            let file = try onDisk { () throws(DiskError) in try disk.open(folder.segment(sequence), .readWrite) }
+            let file = try open(sequence)
+            defer { file.close() }
             let name = LogFolder.segmentName(sequence)
             if index > 0, found.segments[index - 1] != sequence - 1 {
                 throw damaged("\(LogFolder.segmentName(sequence - 1)) is gone")
@@ -130,7 +130,7 @@ private struct LogRecovery {
                     throw damaged("\(LogFolder.segmentName(sequence - 1)) has no header, but \(name) has")
                 }
                 totalBytes += try onDisk { () throws(DiskError) in try file.size() }
-                segments.append(Segment(sequence: sequence, header: header, file: file))
+                segments.append(Segment(sequence: sequence, header: header))
             case .failure(.newer(let version)):
                 throw DataDirectory.newerFormat("the log file \(folder.path)/\(name)", version)
             case .failure(.older(let version)):
@@ -148,6 +148,10 @@ private struct LogRecovery {
             log.chain = first.header.chain
         }
         return segments
+    }
+
+    private func open(_ sequence: UInt64) throws(StorageError) -> any DiskFile {
+        try onDisk { () throws(DiskError) in try directory.disk.open(folder.segment(sequence), .readWrite) }
     }
 
     private func check(_ header: FileHeader, sequence: UInt64, name: String) throws(StorageError) {
@@ -173,7 +177,6 @@ private struct LogRecovery {
         let start = try onDisk { () throws(DiskError) in
             try GroupReader.start(of: file, number: sequence, salt: identity.salt)
         }
-        file.close()
         if start != nil { throw damaged("the header of \(name) is damaged, and groups stand behind it") }
     }
 
@@ -194,9 +197,10 @@ private struct LogRecovery {
         visit: (StoredRecord, LogPosition) -> Void
     ) throws(StorageError) {
         let name = LogFolder.segmentName(segment.sequence)
+        let file = try open(segment.sequence)
+        defer { file.close() }
         let reader = try onDisk { () throws(DiskError) in
-            try GroupReader(
-                file: segment.file, number: segment.sequence, start: segment.header.position, salt: identity.salt)
+            try GroupReader(file: file, number: segment.sequence, start: segment.header.position, salt: identity.salt)
         }
         guard segment.header.position == log.end, segment.header.chain == log.chain else {
             throw damaged("\(name) starts at \(segment.header.position), but the log before it ends at \(log.end)")
@@ -223,7 +227,7 @@ private struct LogRecovery {
             report(Int64(group.header.totalBytes), progress)
         }
         if next == nil {
-            try makeDurable(reader, segment, from: durable)
+            try makeDurable(reader, segment, in: file, from: durable)
         }
         let bytes = next == nil ? Int64(FileHeader.bytes + (log.end - segment.header.position)) : reader.size
         log.segments.append(
@@ -286,10 +290,10 @@ private struct LogRecovery {
     /// clean that never reached the disk. That goes for the header too, which groups alone prove to be there.
     ///
     /// Nothing is written that was not checked after it was read: a wrong bit of this one read would be there for good.
-    private func makeDurable(_ reader: GroupReader, _ segment: Segment, from durable: LogPosition)
-        throws(StorageError)
-    {
-        let (file, name) = (segment.file, LogFolder.segmentName(segment.sequence))
+    private func makeDurable(
+        _ reader: GroupReader, _ segment: Segment, in file: any DiskFile, from durable: LogPosition
+    ) throws(StorageError) {
+        let name = LogFolder.segmentName(segment.sequence)
         let header = try onDisk { () throws(DiskError) in try file.readAll(FileHeader.bytes) }
         guard case .success(segment.header) = FileHeader.read(.segment, header) else {
             throw damaged("the header of \(name) reads otherwise than a moment ago")

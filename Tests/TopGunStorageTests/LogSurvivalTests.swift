@@ -17,6 +17,29 @@ import TopGunSimulation
         #expect(rig.recovered?.hadTornTail == false)
     }
 
+    @Test func `a log of many segments is read with one of them open at a time`() throws {
+        let rig = LogRig(seed: 1, segmentBytes: 2048)
+        try rig.start()
+        for count in 1...100 {
+            rig.append(3)
+            #expect(rig.run(untilDurable: count))
+        }
+        rig.cutPower()
+        let disk = CountingDisk(rig.disk)
+        let directory = try DataDirectory.open(
+            path: "/data", disk: disk, entropy: SeededEntropy(seed: 1), nodeID: "node-1")
+        _ = disk.takeMostOpen()
+        var numbers: [Int] = []
+        let recovered = try WriteAheadLog.recover(in: directory, covered: .none) { record, _ in
+            numbers.append(LogRig.number(of: record))
+        }
+        #expect(numbers == rig.allNumbers)
+        #expect(recovered.segments.count > 10)
+        // One more is the lock.
+        #expect(disk.takeMostOpen() == 2)
+        directory.close()
+    }
+
     @Test(arguments: 0..<20)
     func `B01 B03 P01 D05 D07 D08: a crash at any moment loses nothing that was completed`(block: Int) throws {
         for seed in UInt64(block * 50)..<UInt64(block * 50 + 50) {
