@@ -154,6 +154,8 @@ enum Limits {
 
     /// Log bytes after which a round of checkpoints starts.
     static let checkpointLogBytes: Int64 = 512 * 1_024 * 1_024
+    /// Segments of the log after which one starts, too: every start of the node makes one, however little follows.
+    static let checkpointSegments = 256
     /// Pause between the checkpoints of two partitions: their syncs and the log's go to one disk.
     static let checkpointPauseMillis: Int64 = 10
     /// How often the supervisor looks at log growth and expiry.

@@ -265,6 +265,8 @@ final class SegmentKeeper: Sendable {
         state.withLock { $0.retained.reduce(0) { $0 + $1.bytes } } + Int64(segmentBytes)
     }
 
+    var retainedSegments: Int { state.withLock { $0.retained.count } + 1 }
+
     /// The log goes on in another segment; the one before is closed and retained.
     func moveOn(from closed: RetainedSegment?, to sequence: UInt64, start: LogPosition) {
         state.withLock { state in

@@ -141,6 +141,9 @@ package final class WriteAheadLog: Sendable {
     /// Bytes of all segments that are still needed, the current one included.
     package var retainedBytes: Int64 { segments.retainedBytes }
 
+    /// How many segments that are.
+    package var retainedSegments: Int { segments.retainedSegments }
+
     /// The partitions that need a newer checkpoint before ``retire(_:)`` can let more of the log go; `nil` if it can
     /// already let go of everything but the current segment.
     package func partitionsHoldingBack(_ coverage: CheckpointCoverage) -> PartitionSet? {

@@ -51,6 +51,29 @@ import TopGunWire
         #expect(server.failures.with { $0.isEmpty })
     }
 
+    @Test func `D13 starts that little is written after do not fill the directory with segments`() throws {
+        let server = SimulatedServer()
+        let starts = UInt64(Limits.checkpointSegments) + 40
+        for start in 0..<starts {
+            #expect(server.start() == nil)
+            let client = server.connect(hello: .hello([.results]))
+            client.send(Make.batch(Make.put(1, "k\(start % 100)", Int64(start), millis: Int64(start + 1))))
+            server.run(millis: 2 * Limits.supervisorTickMillis)
+            server.kill()
+        }
+        let segments = server.disk.paths.count { $0.contains("/segment-") }
+        #expect(segments <= Limits.checkpointSegments + 2)
+        #expect(server.start() == nil)
+        let reader = server.connect(hello: .hello([.results]))
+        reader.send(.querySubscribe(QuerySubscription(queryID: "q", mapName: "todos", query: QueryRequest())))
+        server.settle()
+        let values = reader.received().flatMap { message -> [Int64?] in
+            guard case .queryResponse(let answer) = message else { return [] }
+            return answer.results.map { Make.number($0.value) }
+        }
+        #expect(values.compactMap { $0 }.sorted() == (starts - 100..<starts).map { Int64($0) })
+    }
+
     @Test func `what outlives itself goes during a round of checkpoints, too`() throws {
         let server = server()
         server.start()

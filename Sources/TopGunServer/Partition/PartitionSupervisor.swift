@@ -54,7 +54,9 @@ actor PartitionSupervisor {
             await sleep(millis: Limits.supervisorTickMillis)
             guard !isStopping else { break }
             await look()
-            if log.retainedBytes > logBytesMax { await checkpoint() }
+            if log.retainedBytes > logBytesMax || log.retainedSegments > Limits.checkpointSegments {
+                await checkpoint()
+            }
         }
         isRunning = false
     }
