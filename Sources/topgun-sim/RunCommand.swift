@@ -63,17 +63,21 @@ struct WorkerCommand: ParsableCommand {
 
     @Option var seeds: SeedRange
     @Option var mutant: String?
-    /// Only seeds that this divides.
-    @Option var every: UInt64 = 1
+    /// Seeds that this divides are compared with a second run; 0 for none.
+    @Option var repeating: UInt64 = 0
+    /// Only those: this is the second run.
+    @Flag var onlyRepeated = false
     @Flag var withoutFaults = false
     @OptionGroup var size: SizeOptions
 
     func run() throws {
         let mutants = try MutantsCommand.activate(mutant)
-        for seed in seeds.first...seeds.last where seed % every == 0 {
+        for seed in seeds.first...seeds.last {
+            let isCompared = repeating > 0 && seed % repeating == 0
+            if onlyRepeated, !isCompared { continue }
             let scenario = size.scenario(seed: seed)
             let report = SeedReport(
-                withoutFaults ? scenario.withoutFaults : scenario, mutants: mutants)
+                withoutFaults ? scenario.withoutFaults : scenario, mutants: mutants, isCompared: isCompared)
             try report.write()
         }
     }

@@ -105,11 +105,12 @@ enum Worker {
         }
 
         func run(_ piece: SeedRange, _ arguments: [String]) {
-            let arguments = ["worker", "--seeds", "\(piece.first)..\(piece.last)"] + arguments
+            let arguments =
+                ["worker", "--seeds", "\(piece.first)..\(piece.last)", "--repeating", "\(repeating)"] + arguments
             var reports = Worker.reports(of: arguments)
             var again: [UInt64: SeedReport] = [:]
             if repeating > 0 {
-                for report in Worker.reports(of: arguments + ["--every", "\(repeating)"], inAnotherOrder: true) {
+                for report in Worker.reports(of: arguments + ["--only-repeated"], inAnotherOrder: true) {
                     again[report.seed] = report
                 }
                 for index in reports.indices where reports[index].seed % repeating == 0 {

@@ -25,7 +25,7 @@ struct Crew {
             let group = GroupCore(
                 index: index, loop: loop, loops: loops.count, state: recovered.states[index].value, log: log,
                 clock: context.environment.clock, metrics: context.metrics.loops[index],
-                acknowledgesEarly: options.acknowledgesEarly)
+                checkVisitsPerTurn: options.checkVisitsPerTurn, acknowledgesEarly: options.acknowledgesEarly)
             let gateway = GatewayCore(
                 index: index, loop: loop, loops: loops.count, terms: terms, group: group,
                 metrics: context.metrics.loops[index], clock: context.environment.clock)

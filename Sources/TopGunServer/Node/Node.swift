@@ -109,6 +109,8 @@ package struct NodeOptions: Sendable {
     package var segmentBytes: Int?
     /// Log bytes after which checkpoints are written.
     package var checkpointLogBytes = Limits.checkpointLogBytes
+    /// Table entries whose memory is checked in one turn of a loop.
+    package var checkVisitsPerTurn = Limits.checkVisitsPerTurn
     /// Bytes queued for a connection above which events are dropped.
     package var broadcastQueueBytesMax = Limits.broadcastQueueBytesMax
     /// Devices that one loop keeps.

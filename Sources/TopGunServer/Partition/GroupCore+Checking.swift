@@ -15,7 +15,7 @@ extension GroupCore {
     /// Looks at the next bounded part of the memory, and returns every partition that was found broken since the last
     /// call, by whomever.
     func check() -> [BrokenPartition] {
-        let findings = state.check(&checkCursor, visits: Limits.checkVisitsPerTurn)
+        let findings = state.check(&checkCursor, visits: checkVisitsPerTurn)
         metrics.counts.leavesReleased += findings.leavesReleased
         for (partition, breakage) in zip(findings.broken, findings.breakage) { closeBroken(partition, breakage) }
         return takeBroken()

@@ -28,6 +28,7 @@ final class GroupCore {
     let clock: any Clock
     private let log: WriteAheadLog
     private let acknowledgesEarly: Bool
+    let checkVisitsPerTurn: Int
     private var crew: [LoopBound<GatewayCore>] = []
     /// By number of the map, and by name for those that have none.
     private var watchers: [[Watcher]] = []
@@ -67,7 +68,7 @@ final class GroupCore {
     /// else, sets it.
     init(
         index: Int, loop: any Loop, loops: Int, state: GroupState, log: WriteAheadLog, clock: any Clock,
-        metrics: LoopMetrics, acknowledgesEarly: Bool = false
+        metrics: LoopMetrics, checkVisitsPerTurn: Int = Limits.checkVisitsPerTurn, acknowledgesEarly: Bool = false
     ) {
         self.index = index
         self.loop = loop
@@ -75,6 +76,7 @@ final class GroupCore {
         self.log = log
         self.clock = clock
         self.metrics = metrics
+        self.checkVisitsPerTurn = checkVisitsPerTurn
         self.acknowledgesEarly = acknowledgesEarly
         self.durablePosition = log.durablePosition
         self.remote = Array(repeating: nil, count: loops)

@@ -93,6 +93,8 @@ package final class SimulatedNode: SimulatedListener, @unchecked Sendable {
         var options = NodeOptions()
         options.segmentBytes = settings.segmentBytes
         options.checkpointLogBytes = settings.checkpointLogBytes
+        // Nothing breaks the memory of this world, so little of it is checked.
+        options.checkVisitsPerTurn = 128
         options.broadcastQueueBytesMax = settings.broadcastQueueBytesMax
         options.acknowledgesEarly = settings.acknowledgesEarly
         spawner.spawn("start") { [self, options] in
