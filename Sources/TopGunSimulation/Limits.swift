@@ -13,8 +13,8 @@ enum Limits {
     static let messageBytesMax = 16 << 20
     /// Bytes queued for a connection above which its owner hears of it once they are down to half.
     static let queueBytesHigh = 1_024 * 1_024
-    /// Bytes that may ever be queued for one connection in a world whose whole content is less.
-    static let queuedBytesMax: Int64 = 512 << 10
+    /// Bytes that may ever be queued for one connection: answers up to the limit of the server, and a message beyond.
+    static let queuedBytesMax: Int64 = 1_280 << 10
 
     /// Bytes of the checkpoints of all partitions, with all that a world writes in them, and of what else a node keeps.
     static let checkpointBytesMax: Int64 = 384 << 10

@@ -1,9 +1,14 @@
 import Testing
 import TopGunModel
+import TopGunPartition
 import TopGunSimulation
 import TopGunWire
 
 @testable import TopGunServer
+
+extension Gateway {
+    fileprivate func close(partitionOf key: ByteString) { _ = door.value.group.close(PartitionID(of: key)) }
+}
 
 /// What an official client hears after a write that does not stand as it was sent.
 @Suite struct CorrectionTests {
@@ -60,6 +65,63 @@ import TopGunWire
 
     private func batch(_ operations: [ClientOperation]) -> ClientMessage {
         .operations(OperationBatch(operations: operations))
+    }
+
+    // MARK: Partitions that are being rebuilt
+
+    /// A superseded write of a client on another loop, whose partition is torn down before its winner is told.
+    private func supersede(_ client: TestClient, _ server: SimulatedServer, tearDown: (ByteString) -> Void) {
+        let key = "key-1"
+        let loop = PartitionPlacement.loop(of: PartitionID(of: ByteString(key)), loops: 3)
+        let author = server.connect(to: loop)
+        author.send(batch([Make.put(1, key, 7, millis: wall - 1_000)]))
+        server.settle()
+        _ = client.received()
+        server.setDiskHanging(true)
+        client.send(
+            batch([Make.put(1, "key-2", 1, millis: wall), Make.put(2, key, 6, millis: wall - 2_000, node: "n2")]))
+        server.settle()
+        tearDown(ByteString(key))
+        server.settle()
+        server.setDiskHanging(false)
+        server.settle()
+    }
+
+    private func connect(_ server: SimulatedServer, isOfficial: Bool) -> TestClient {
+        let loop = (PartitionPlacement.loop(of: PartitionID(of: "key-1"), loops: 3) + 1) % 3
+        return isOfficial ? server.connect(to: loop) : server.connect(to: loop, hello: .hello([.results]))
+    }
+
+    @Test(arguments: [true, false])
+    func `what stands in a partition that is rebuilt is told when it is there, and nobody starts over for it`(
+        _ isOfficial: Bool
+    ) throws {
+        let server = server(loops: 3)
+        let client = connect(server, isOfficial: isOfficial)
+        let node = try #require(server.node)
+        supersede(client, server) { key in
+            server.spawn { _ = await node.restart(partition: PartitionID(of: key).index) }
+        }
+        server.run(millis: 1_000)
+        let received = client.received()
+        #expect(resets(received) == 0)
+        #expect(
+            events(received).filter { $0.key == "key-1" }.compactMap { $0.record.flatMap { Make.number($0.value) } }
+                == [7])
+    }
+
+    @Test(arguments: [true, false])
+    func `who hears in no other way what stands in a partition that stays closed syncs its map anew`(
+        _ isOfficial: Bool
+    ) throws {
+        let server = server(loops: 3)
+        let client = connect(server, isOfficial: isOfficial)
+        let loop = PartitionPlacement.loop(of: PartitionID(of: "key-1"), loops: 3)
+        let gateway = try #require(server.node?.owners[loop] as? Gateway)
+        supersede(client, server) { key in server.spawn { await gateway.close(partitionOf: key) } }
+        #expect(resets(client.received()) == 0, "it may yet come back")
+        server.run(millis: Limits.wholePatienceMillis + 100)
+        #expect(resets(client.received()) == (isOfficial ? 1 : 0))
     }
 
     // MARK: What is sent

@@ -12,6 +12,8 @@ struct Correction: Sendable {
     /// The latest stamp of a refused write, which what is sent has to beat: an official client keeps its own value
     /// otherwise. `nil` where the record is sent as it is.
     fileprivate(set) var refused: Version?
+    /// Whether nothing else tells the writer of what stands: one that knows features hears of it as every reader does.
+    var isOnlyWord = false
 
     /// A stamp without its node.
     struct Version: Comparable, Sendable {
@@ -74,6 +76,7 @@ struct CorrectionList {
             entries.append(correction)
             return
         }
+        entries[place].isOnlyWord = entries[place].isOnlyWord || correction.isOnlyWord
         guard let refused = correction.refused else { return }
         entries[place].refused = max(entries[place].refused ?? refused, refused)
     }

@@ -12,7 +12,8 @@ import TopGunWire
 extension GatewayCore {
     /// Notes what is to be put right for a writer. One that knows features is told of a refusal by its result.
     func note(_ correction: Correction?, in list: inout CorrectionList, for shell: SessionShell) {
-        guard let correction, correction.refused == nil || !shell.core.isAnnounced else { return }
+        guard var correction, correction.refused == nil || !shell.core.isAnnounced else { return }
+        correction.isOnlyWord = !shell.core.isAnnounced
         list.add(correction)
     }
 

@@ -8,12 +8,17 @@ extension GroupCore {
     /// Sends a writer the record that stands. Where its write was refused, what is sent beats the refused stamp and
     /// nothing that anybody else may have stamped since: it is never stored, and a later write of another must win.
     func tell(_ correction: Correction, in nameSpace: ByteString, to session: SessionID) {
-        // What is being rebuilt is not known: the map is to be synced anew, which waits until it is.
+        // What is being rebuilt is not known. Where that takes too long, who hears of it in no other way syncs anew.
         guard isOpen(PartitionID(hash: correction.keyHash)) else {
-            let offset = gate.open.bytes.count
-            ServerMessage.syncResetRequired(mapName: correction.map, reason: "a write was refused")
-                .encode(into: gate.open.bytes)
-            return send(from: offset, to: session)
+            return whenWhole {
+                self.tell(correction, in: nameSpace, to: session)
+            } orElse: { _ in
+                guard correction.isOnlyWord else { return }
+                let offset = self.gate.open.bytes.count
+                ServerMessage.syncResetRequired(mapName: correction.map, reason: "a write was refused")
+                    .encode(into: self.gate.open.bytes)
+                self.send(from: offset, to: session)
+            }
         }
         correction.key.bytes.withUnsafeBytes { key in
             let record = state.existingMap(correction.map, in: nameSpace).flatMap {

@@ -255,13 +255,18 @@ package final class ClientProcess: @unchecked Sendable {
     }
 
     private func noteStored(_ transaction: StoreTransaction, _ outcome: CommitOutcome) {
-        // In the order in which they were stamped.
-        for operation in transaction.restamped {
-            note(.restamped, operation.id, operation.map, operation.key, operation.record)
-        }
+        // In the order in which they were stamped: each of the two lists is in that order, and both come true at once.
+        var restamped = transaction.restamped[...]
         for (index, operation) in transaction.newOperations.enumerated() {
+            while let earlier = restamped.first, earlier.record.timestamp < operation.record.timestamp {
+                note(.restamped, earlier.id, earlier.map, earlier.key, earlier.record)
+                restamped.removeFirst()
+            }
             note(
                 .stored, outcome.firstOperationID + UInt64(index), operation.map, operation.key, operation.record)
+        }
+        for operation in restamped {
+            note(.restamped, operation.id, operation.map, operation.key, operation.record)
         }
     }
 
