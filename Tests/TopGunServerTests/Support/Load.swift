@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 import TopGunModel
+import TopGunSimulation
 import TopGunWire
 
 /// Writers that keep a real server busy and note what it acknowledged at `APPLIED` or above, for a look at what a crash
@@ -76,10 +77,34 @@ final class Load: Sendable {
         }
     }
 
-    /// How many keys are older on a server than what was acknowledged.
+    /// How many keys are older on a server than what was acknowledged, by the judgement of the simulator's checker.
     static func lost(_ known: Versions, port: Int) async throws -> Int {
-        let found = try await rows(port: port)
-        return known.count { (found[$0.key].flatMap(Make.number) ?? 0) < $0.value }
+        var history = History()
+        for (number, (key, version)) in known.sorted(by: { $0.key < $1.key }).enumerated() {
+            var stored = event(.stored, "load", key, version)
+            stored.op = UInt64(number)
+            history.append(stored)
+            var acknowledged = HistoryEvent(.acknowledged, "topgund")
+            (acknowledged.to, acknowledged.op, acknowledged.level) = ("load", UInt64(number), .applied)
+            history.append(acknowledged)
+        }
+        for (key, value) in try await rows(port: port) {
+            history.append(event(.holds, "auditor", key, Make.number(value) ?? 0))
+        }
+        // One that holds nothing has a root all the same.
+        history.append(HistoryEvent(.root, "auditor"))
+        return Checker.ackSurvival.check(history).count
+    }
+
+    /// Every version is its own stamp.
+    private static func event(
+        _ kind: HistoryEvent.Kind, _ who: String, _ key: ByteString, _ version: Int64
+    ) -> HistoryEvent {
+        var event = HistoryEvent(kind, who)
+        event.map = "todos"
+        event.key = key.string
+        event.stamp = Stamp(millis: version, counter: 0, node: "")
+        return event
     }
 
     /// Everything that a map holds on a server.
