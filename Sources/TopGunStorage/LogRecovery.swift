@@ -101,10 +101,7 @@ private struct LogRecovery {
             if Mutant.replayStopsAtDamage.isOn, let next, log.end < next.header.position { break }
             #endif
         }
-        if let last = covered.positions.max(), last > log.end {
-            throw damaged(
-                "the log ends at \(log.end), but a checkpoint was made when it reached \(last): its end is missing")
-        }
+        if segments.isEmpty { try checkEnd() }
         progress(RecoveryProgress(doneBytes: totalBytes, totalBytes: totalBytes))
     }
 
@@ -190,6 +187,14 @@ private struct LogRecovery {
         }
     }
 
+    /// What checkpoints know of cannot be a torn tail. Asked before anything of the log is written: what was only read
+    /// wrongly is there when it is read again.
+    private func checkEnd() throws(StorageError) {
+        guard let last = covered.positions.max(), last > log.end else { return }
+        throw damaged(
+            "the log ends at \(log.end), but a checkpoint was made when it reached \(last): its end is missing")
+    }
+
     // MARK: Reading one segment
 
     private mutating func read(
@@ -227,6 +232,7 @@ private struct LogRecovery {
             report(Int64(group.header.totalBytes), progress)
         }
         if next == nil {
+            try checkEnd()
             try makeDurable(reader, segment, in: file, from: durable)
         }
         let bytes = next == nil ? Int64(FileHeader.bytes + (log.end - segment.header.position)) : reader.size

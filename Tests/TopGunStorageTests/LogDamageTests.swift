@@ -20,11 +20,11 @@ import TopGunSimulation
         return rig
     }
 
-    private func recover(_ disk: SimulatedDisk) -> Result<[Int], StorageError> {
+    private func recover(_ disk: SimulatedDisk, covered: CheckpointCoverage = .none) -> Result<[Int], StorageError> {
         Result { () throws(StorageError) in
             let directory = try DataDirectory.open(path: "/data", disk: disk, entropy: SeededEntropy(seed: 1))
             var numbers: [Int] = []
-            _ = try WriteAheadLog.recover(in: directory, covered: .none) { record, _ in
+            _ = try WriteAheadLog.recover(in: directory, covered: covered) { record, _ in
                 numbers.append(LogRig.number(of: record))
             }
             return numbers
@@ -120,6 +120,36 @@ import TopGunSimulation
                 #expect([.damagedLog, .newerFormat].contains(error.code), "byte \(offset): \(error)")
             }
         }
+    }
+
+    @Test func `D06 D09: a tail that a checkpoint knows of and that is read wrongly is there when it is read again`()
+        throws
+    {
+        let rig = LogRig(seed: 9, segmentBytes: 4096)
+        try rig.start()
+        for group in 1...12 {
+            rig.append(2)
+            #expect(rig.run(untilDurable: group))
+        }
+        var covered = CheckpointCoverage.none
+        // Of a partition that has no record here, so that nothing is left out.
+        covered.cover(200, to: try #require(rig.log).durablePosition)
+        rig.kill()
+        let path = "/data/log-0/segment-0000000000000001.log"
+        let content = try #require(rig.disk.content(path))
+        var refused = 0
+        for offset in content.indices {
+            let disk = rig.disk.copy(seed: 1)
+            disk.flip(path, at: offset, mask: 0x10)
+            guard case .failure(let error) = recover(disk, covered: covered) else { continue }
+            #expect([.damagedLog, .newerFormat].contains(error.code), "byte \(offset): \(error)")
+            refused += 1
+            #expect(disk.content(path)?.count == content.count, "byte \(offset): nothing of it was let go")
+            guard disk.content(path)?.count == content.count else { return }
+            disk.flip(path, at: offset, mask: 0x10)
+            #expect(try recover(disk, covered: covered).get() == rig.allNumbers, "byte \(offset)")
+        }
+        #expect(refused > 500)
     }
 
     @Test func `D06: the error says where the log is damaged, how far, and what to do`() throws {
