@@ -70,7 +70,8 @@ extension HybridLogicalClock {
         let wall = min(wallMillis, ModelLimits.millisMax)
         let next = wall > millis ? (millis: wall, counter: 0) : Self.successor(millis, counter)
         guard next.millis <= ModelLimits.millisMax else { throw ClockError(code: .exhausted, millis: next.millis) }
-        guard next.millis <= bound else {
+        // What a store holds before anything was stamped is no bound, not even of the first millisecond there is.
+        guard next.millis <= bound, bound > 0 else {
             throw ClockError(code: .boundReached, millis: Self.bound(for: next.millis))
         }
         (millis, counter) = next

@@ -369,9 +369,11 @@ extension ReplicaState {
     /// long their answers took.
     mutating func noteServerTime(_ serverMillis: Int64?, askedWallMillis: Int64, at now: ReplicaTime) {
         guard let serverMillis, serverMillis > 0, serverMillis <= ModelLimits.millisMax else { return }
+        // As ``wallMillis(_:)`` takes them: a clock out of this world can be put right like any other.
         let wallMillis = min(max(now.wallMillis, 0), ModelLimits.millisMax)
+        let askedWallMillis = min(max(askedWallMillis, 0), ModelLimits.millisMax)
         // One of the two was not read on the clock that the other was.
-        guard askedWallMillis >= 0, askedWallMillis <= wallMillis else { return }
+        guard askedWallMillis <= wallMillis else { return }
         let known = clockOffset?.millis(at: now) ?? 0
         // As little as the answer demands: what is known stands wherever it explains it.
         let offset = min(max(known, serverMillis - wallMillis), serverMillis - askedWallMillis)

@@ -90,6 +90,17 @@ import TopGunModel
         #expect(try restarted.now(wallMillis: 3) > last)
     }
 
+    @Test func `a restart issues nothing again on a clock that stands at the beginning of time either (K05)`() throws {
+        var clock = HybridLogicalClock(node: "n", restoredBound: 0)
+        let refusal = #expect(throws: ClockError.self) { try clock.now(wallMillis: 0) }
+        #expect(refusal?.code == .boundReached)
+        clock.raiseBound(to: try #require(refusal).millis)
+        let last = try clock.now(wallMillis: 0)
+        var restarted = HybridLogicalClock(node: "n", restoredBound: clock.bound)
+        restarted.raiseBound(to: clock.bound + 1_000)
+        #expect(try restarted.now(wallMillis: 0) > last)
+    }
+
     @Test func `the clock never stamps past its bound and says which one it needs`() throws {
         var clock = HybridLogicalClock(node: "n", restoredBound: 0)
         #expect(throws: ClockError(code: .boundReached, millis: 1_000 + ModelLimits.clockReserveMillis)) {

@@ -82,6 +82,15 @@ import TopGunWire
         try check("after an hour")
     }
 
+    @Test(arguments: [-1 << 52, 0, 1 << 52])
+    func `a clock out of this world is put right by what the servers say`(wallMillis: Int64) throws {
+        let client = try TestClient(now: ReplicaTime(wallMillis: wallMillis, steadyMillis: 0))
+        let map = try client.open("todos")
+        client.connect(to: .test(serverTime: TestClient.start.wallMillis))
+        try client.set("a", 1, in: map)
+        #expect(try #require(client.record("a", in: map)).timestamp.millis == TestClient.start.wallMillis)
+    }
+
     @Test func `who sets the clock right is believed, and what the servers said of it before is forgotten (K08)`()
         throws
     {
