@@ -255,24 +255,26 @@ package final class ClientProcess: @unchecked Sendable {
     }
 
     private func noteStored(_ transaction: StoreTransaction, _ outcome: CommitOutcome) {
-        // In the order in which they were stamped: each of the two lists is in that order, and both come true at once.
-        var restamped = transaction.restamped[...]
+        // All of it comes true at once, in the order in which it was stamped: what is offered again has a newer id than what
+        // was written over it, and an older stamp.
+        var noted = transaction.restamped.map { event(.restamped, $0.id, $0.map, $0.key, $0.record) }
         for (index, operation) in transaction.newOperations.enumerated() {
-            while let earlier = restamped.first, earlier.record.timestamp < operation.record.timestamp {
-                note(.restamped, earlier.id, earlier.map, earlier.key, earlier.record)
-                restamped.removeFirst()
-            }
-            note(
-                .stored, outcome.firstOperationID + UInt64(index), operation.map, operation.key, operation.record)
+            let id = outcome.firstOperationID + UInt64(index)
+            noted.append(event(.stored, id, operation.map, operation.key, operation.record))
         }
-        for operation in restamped {
-            note(.restamped, operation.id, operation.map, operation.key, operation.record)
+        noted.sort { left, right in
+            guard let left = left.stamp, let right = right.stamp else { return false }
+            return left < right
+        }
+        for event in noted {
+            device.logged[event.op ?? 0, default: []].append(LoggedWrite(event))
+            device.record(event)
         }
     }
 
-    private func note(
+    private func event(
         _ kind: HistoryEvent.Kind, _ id: UInt64, _ map: ByteString, _ key: ByteString, _ record: LWWRecord
-    ) {
+    ) -> HistoryEvent {
         var event = device.event(kind)
         event.op = id
         event.map = map.string
@@ -280,8 +282,7 @@ package final class ClientProcess: @unchecked Sendable {
         event.stamp = Stamp(record.timestamp)
         event.value = Token.of(record.value)
         event.ttl = record.ttlMillis > 0 ? record.ttlMillis : nil
-        device.logged[id, default: []].append(LoggedWrite(event))
-        device.record(event)
+        return event
     }
 
     private func load(_ map: MapID, after key: ByteString?) {
