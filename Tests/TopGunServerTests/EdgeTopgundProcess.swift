@@ -32,6 +32,11 @@ final class TopgundProcess: Sendable {
         }
     }()
 
+    /// No setting of the server comes from where the tests run, but what a sanitizer is told goes for it too.
+    private static let surroundings = ProcessInfo.processInfo.environment
+        .filter { ["ASAN_OPTIONS", "TSAN_OPTIONS", "LD_PRELOAD"].contains($0.key) }
+        .merging(["SWIFT_BACKTRACE": "enable=no"]) { $1 }
+
     /// Starts it with a new data directory; `openFiles` is the limit that the system sets for it, and `wrapper` the
     /// beginning of a command line that ends with becoming it.
     init(
@@ -47,7 +52,7 @@ final class TopgundProcess: Sendable {
         process.executableURL = URL(fileURLWithPath: "/bin/sh")
         process.arguments = ["-c", limit + "exec \"$0\" \"$@\""] + wrapper + [program] + arguments
         process.currentDirectoryURL = directory
-        process.environment = environment.merging(["SWIFT_BACKTRACE": "enable=no"]) { given, _ in given }
+        process.environment = environment.merging(Self.surroundings) { given, _ in given }
         let (out, err) = (Pipe(), Pipe())
         process.standardOutput = out
         process.standardError = err
@@ -105,7 +110,7 @@ final class TopgundProcess: Sendable {
         return nil
     }
 
-    /// What it wrote to standard error so far.
+    /// What it wrote to standard error and was read of it so far; its last words may still be on their way when it has ended.
     var log: String { complaints.withLock { $0 } }
 }
 

@@ -71,7 +71,7 @@ struct EdgeTopgundTests {
         let daemon = try TopgundProcess(arguments, environment: environment)
         #expect(await daemon.end() == .exit(code))
         #expect(await daemon.port() == nil)
-        #expect(daemon.log.contains(words), "\(daemon.log)")
+        #expect(await Poll.until(seconds: 10) { daemon.log.contains(words) }, "\(daemon.log)")
     }
 
     @Test func `a second one on the same port or the same directory is refused`() async throws {
