@@ -5,7 +5,8 @@ package import TopGunWire
 package struct ReplicaConfiguration: Sendable {
     /// The level at which an operation leaves the log, whatever level is awaited (promises.md B.1).
     package var retireLevel: WriteConcern = .replicated
-    /// What every operation asks for. Below ``retireLevel`` only with `levels`, or it could not leave the log.
+    /// What every operation asks for. Below ``retireLevel`` in simulated worlds only: on a connection whose greeting came too
+    /// late for our features, an operation leaves the log at what it asked for.
     package var concern: WriteConcern = .replicated
     /// What the client offers to do beyond the official one; with none of it, it greets as that one does. What it offers on
     /// a connection may be less.
