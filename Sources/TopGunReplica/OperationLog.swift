@@ -133,8 +133,10 @@ struct LogEntry: Sendable {
         case sent
         /// Merged by the servers; waits for the level at which it may go.
         case reached
-        /// Refused for its stamp or its node id: gets a new one before it is sent again.
+        /// Refused for its time: gets a new stamp before it is sent again.
         case restamp
+        /// Refused for its node id: gets a new one before it is sent again.
+        case rename
         /// Has a new stamp that the store does not have yet.
         case restamped
     }

@@ -5,8 +5,7 @@ package import TopGunWire
 package struct ReplicaConfiguration: Sendable {
     /// The level at which an operation leaves the log, whatever level is awaited (promises.md B.1).
     package var retireLevel: WriteConcern = .replicated
-    /// What every operation asks for. Below ``retireLevel`` in simulated worlds only: on a connection whose greeting came too
-    /// late for our features, an operation leaves the log at what it asked for.
+    /// What every operation asks for; on a connection that does not tell of the levels behind it, ``retireLevel`` at least.
     package var concern: WriteConcern = .replicated
     /// What the client offers to do beyond the official one; with none of it, it greets as that one does. What it offers on
     /// a connection may be less.

@@ -12,8 +12,14 @@ extension ReplicaState {
             self.pausedUntilMillis = nil
         }
         while let batch = nextBatch(at: now) {
-            send(.operations(OperationBatch(operations: batch, concern: configuration.concern)))
+            send(.operations(OperationBatch(operations: batch, concern: concernOfLink)))
         }
+    }
+
+    /// What batches ask for: with less than the retire level, its coming must be told apart and later.
+    private var concernOfLink: WriteConcern {
+        if link.features.isSuperset(of: [.results, .levels]) { return configuration.concern }
+        return max(configuration.concern, configuration.retireLevel)
     }
 
     private mutating func nextBatch(at now: ReplicaTime) -> [ClientOperation]? {
@@ -66,7 +72,7 @@ extension ReplicaState {
         var slot = log.first
         while slot != RecordTable.none {
             switch log[slot].state {
-            case .sent, .reached, .restamp: makeReady(slot)
+            case .sent, .reached, .restamp, .rename: makeReady(slot)
             case .new, .ready, .restamped: break
             }
             slot = log.next(after: slot)
@@ -213,7 +219,7 @@ extension ReplicaState {
         guard log[slot].connection == link.connection else { return false }
         switch log[slot].state {
         case .sent, .reached, .ready: return true
-        case .new, .restamp, .restamped: return false
+        case .new, .restamp, .rename, .restamped: return false
         }
     }
 
@@ -263,7 +269,7 @@ extension ReplicaState {
         switch refusal {
         case .clockAhead?, .replicaIDConflict?:
             if log[slot].state == .sent { noteDecided(slot) }
-            log[slot].state = .restamp
+            log[slot].state = refusal == .clockAhead ? .restamp : .rename
             isRestampWanted = true
             if refusal == .clockAhead { isClockAhead = true }
         default:

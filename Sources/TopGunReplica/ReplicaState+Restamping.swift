@@ -2,13 +2,14 @@ import TopGunModel
 
 /// New stamps for operations that were refused for theirs (promises.md B19, C06).
 ///
-/// The operations keep their ids and their order, and get a **new node id** with their new stamps: stamps of one node
-/// strictly grow, and those of a clock that was ahead would not. So no stamp that ever left this device is given to something else, whatever the
-/// wall clock did.
+/// The operations keep their ids and their order, and get a **new node id**: stamps of one node strictly grow, and those of a
+/// clock that was ahead would not. So no stamp that ever left this device is given to something else, whatever the wall clock
+/// did.
 ///
-/// Only those that were refused, those that would be, and what was written over them get new stamps. The rest keeps its
-/// own: among it may be what is offered again to restored servers, which must not come to be newer than what others wrote
-/// since.
+/// What was refused for its time gets a new one, and so does what would be refused, and what was written over either. What was
+/// refused for its node id alone keeps its time: among what comes after it may be a write that the servers have. The rest
+/// keeps its stamp: among it may be what is offered again to restored servers, which must not come to be newer than what
+/// others wrote since.
 extension ReplicaState {
     /// Restamps once nothing is undecided any more that the servers may have taken with its old stamp, once no operation
     /// is between here and the store, and once no map is being read: a page that is on its way still has the old stamps.
@@ -23,15 +24,18 @@ extension ReplicaState {
         clock = role == .leader ? HybridLogicalClock(node: node, restoredBound: 0) : HybridLogicalClock(node: node)
         if !wasAhead { observe(Timestamp(millis: old.millis, counter: old.counter, node: old.node)) }
         isClockAhead = false
-        noteClockBound()
         // In the order of the stamps they have: that of the log, but for what is offered again, which is older than what was
         // written over it.
         let slots = unsentSlots.sorted { log[$0].record.timestamp < log[$1].record.timestamp }
-        let wallMillis = wallMillis(now)
+        let latest = wasAhead ? wallMillis(now) + ModelLimits.clientAheadMillisMax : .max
+        for slot in slots where log[slot].state == .rename && log[slot].record.timestamp.millis <= latest {
+            rename(slot, now)
+        }
+        noteClockBound()
         var moved: Set<EntryRef> = []
         for slot in slots {
             let isRefused = log[slot].state == .restamp
-            let isAhead = wasAhead && log[slot].record.timestamp.millis > wallMillis
+            let isAhead = log[slot].record.timestamp.millis > latest
             guard isRefused || isAhead || moved.contains(log[slot].ref) else { continue }
             moved.insert(log[slot].ref)
             restamp(slot, at: now)
@@ -44,12 +48,21 @@ extension ReplicaState {
         var slot = log.first
         while slot != RecordTable.none {
             switch log[slot].state {
-            case .restamp, .ready, .restamped: slots.append(slot)
+            case .restamp, .rename, .ready, .restamped: slots.append(slot)
             case .new, .sent, .reached: break
             }
             slot = log.next(after: slot)
         }
         return slots + saving.operations
+    }
+
+    private mutating func rename(_ slot: Int32, _ now: ReplicaTime) {
+        var stamp = log[slot].record.timestamp
+        stamp.node = clock.node
+        // No other stamp of the new node may be this one, in another run either.
+        observe(stamp)
+        clock.raiseBound(to: stamp.millis)
+        give(stamp, to: slot, now)
     }
 
     private mutating func restamp(_ slot: Int32, at now: ReplicaTime) {
@@ -75,6 +88,11 @@ extension ReplicaState {
             if log[slot].state == .restamp { makeReady(slot) }
             return
         }
+        give(stamp, to: slot, now)
+    }
+
+    private mutating func give(_ stamp: Timestamp, to slot: Int32, _ now: ReplicaTime) {
+        let (ref, old) = (log[slot].ref, log[slot].record.timestamp)
         log[slot].record.timestamp = stamp
         if log[slot].connection == link.connection {
             log[slot].staleAnswers += log[slot].copies
@@ -82,7 +100,7 @@ extension ReplicaState {
         }
         switch log[slot].state {
         case .new, .restamped: break
-        case .ready, .sent, .reached, .restamp:
+        case .ready, .sent, .reached, .restamp, .rename:
             log[slot].state = .restamped
             saving.restamped.append(slot)
         }

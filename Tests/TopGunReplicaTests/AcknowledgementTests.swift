@@ -57,6 +57,23 @@ import TopGunWire
         #expect(client.outcomes(of: write).last == .reached(.persisted))
     }
 
+    @Test(
+        arguments: [
+            (features: [.results, .levels], asked: .memory), ([.results], .replicated), ([.levels], .replicated),
+            ([], .replicated),
+        ] as [(features: FeatureSet, asked: WriteConcern)])
+    func `only where higher levels are told is less asked for than the retire level (B05)`(
+        features: FeatureSet, asked: WriteConcern
+    ) throws {
+        var configuration = ReplicaConfiguration()
+        configuration.concern = .memory
+        let client = try TestClient(configuration: configuration)
+        let map = try client.open("todos")
+        client.connect(to: .test(features: features))
+        try client.set("a", 1, in: map)
+        #expect(client.takeSent().concerns == [asked])
+    }
+
     @Test func `a level that was reported is never taken back`() throws {
         let (client, map) = try connected()
         let write = try client.set("a", 1, in: map)
@@ -486,20 +503,6 @@ import TopGunWire
         #expect(client.takeSent().operations.isEmpty, "not stamped once more")
         client.receive(Self.ack(Self.result(1)))
         #expect(client.pendingCount == 0 && client.record("a", in: map) == again.first?.record)
-    }
-
-    @Test func `a copied store gets a node id of its own and loses no edit (C06)`() throws {
-        let (client, map) = try connected()
-        try client.set("a", 1, in: map)
-        client.receive(Self.ack(Self.refusal(1, .replicaIDConflict)))
-        let again = client.takeSent().operations
-        #expect(again.last?.id == 1)
-        let stamp = try #require(again.last?.record).timestamp
-        #expect(stamp.node != "client-a" && stamp.node == client.node)
-        #expect(client.value("a", in: map) == 1)
-        client.receive(Self.ack(Self.result(1)))
-        let restarted = try TestClient(store: client.store)
-        #expect(restarted.node == stamp.node, "and keeps it")
     }
 
     // MARK: The window

@@ -253,6 +253,37 @@ import TopGunWire
         #expect(other.value("b", in: copy) == 3)
     }
 
+    @Test func `what the servers would take as it is keeps its stamp when others are refused as ahead (B17, B19)`()
+        throws
+    {
+        let serverTime = TestClient.start.wallMillis
+        var now = TestClient.start
+        now.wallMillis += ModelLimits.clientAheadMillisMax / 2
+        let first = try TestClient(now: now)
+        try first.set("a", 1, in: try first.open("todos"))
+        first.connect(to: .test(serverTime: serverTime))
+        first.receive(
+            .acknowledgement(Acknowledgement(lastID: 1, results: [OperationResult(id: 1, level: .replicated)])))
+        now.wallMillis += 3 * ModelLimits.clientAheadMillisMax
+        let client = try TestClient(store: first.store, now: now)
+        let map = try client.open("todos")
+        let a = try #require(client.record("a", in: map))
+        #expect(a.timestamp.millis > serverTime)
+        try client.set("b", 2, in: map)
+        let b = try #require(client.record("b", in: map))
+        client.connect(to: .test(restoreEpoch: 2, serverTime: serverTime))
+        let ids = Dictionary(
+            uniqueKeysWithValues: client.takeSent().operations.map { ($0.record?.timestamp, $0.id ?? 0) })
+        let (again, refused) = (try #require(ids[a.timestamp]), try #require(ids[b.timestamp]))
+        var results = [again, refused].map { OperationResult(id: $0, level: .replicated) }
+        // Neither is decided, so both wait here as the one is refused.
+        results[0] = Self.refusal(again, .notReady, serverTime)
+        results[1] = Self.refusal(refused, .clockAhead, serverTime)
+        client.receive(.acknowledgement(Acknowledgement(lastID: 0, results: results)))
+        #expect(client.record("a", in: map) == a)
+        #expect(try #require(client.record("b", in: map)).timestamp.millis < b.timestamp.millis)
+    }
+
     private static func refusal(_ id: UInt64, _ refusal: Refusal, _ serverTime: Int64) -> OperationResult {
         var result = OperationResult(id: id, level: .fireAndForget)
         result.refusal = refusal

@@ -151,37 +151,4 @@ import TopGunWire
             .syncLeaf(SyncLeaf(mapName: "todos", path: .root, records: [KeyedRecord(key: "a", record: .server(1, 1))])))
         #expect(evicted.value("a", in: map) == 1, "server state is read again")
     }
-
-    @Test func `two copies of one store keep both sets of edits (C06)`() throws {
-        let original = try TestClient(seed: 1)
-        try original.set("shared", 0, in: try original.open("todos"))
-        let server = ModelServer(wallMillis: TestClient.start.wallMillis)
-        // The server knows the first one's stamps; the copy makes the same ones for other content.
-        server.refuse = { operation in
-            guard case .put(let record) = operation.change, let known = server.maps["todos"]?[operation.key] else {
-                return nil
-            }
-            return known.timestamp == record.timestamp && known.value != record.value ? .replicaIDConflict : nil
-        }
-        let copies = try [3, 4].map { seed in
-            try TestClient(store: original.store, node: "unused", seed: UInt64(seed))
-        }
-        for (index, copy) in copies.enumerated() {
-            let map = try copy.open("todos")
-            try copy.set("edit", 10 + index, in: map)
-            try copy.set(ByteString("only-\(index)"), 20 + index, in: map)
-            copy.state.connected(at: copy.now)
-            copy.settle()
-            let session = server.connect()
-            for _ in 0..<20 {
-                for frame in copy.frames { try server.receive(frame, from: session) }
-                copy.frames = []
-                for frame in server.takeFrames(session) { copy.receive(frame: frame) }
-            }
-            #expect(copy.pendingCount == 0)
-        }
-        #expect(copies[0].node != copies[1].node)
-        #expect(Set((server.maps["todos"] ?? [:]).keys) == ["shared", "edit", "only-0", "only-1"])
-        for value in [0, 10, 11] { #expect(server.effects[.int(value)] == 1, "\(value)") }
-    }
 }

@@ -294,6 +294,9 @@ extension ClientMessage {
 extension [ClientMessage] {
     var operations: [ClientOperation] { flatMap(\.operations) }
     var operationIDs: [UInt64] { operations.compactMap(\.id) }
+    var concerns: [WriteConcern?] {
+        compactMap { if case .operations(let batch) = $0 { .some(batch.concern) } else { nil } }
+    }
     var syncedMaps: [ByteString] {
         compactMap { if case .syncStart(let start) = $0 { start.mapName } else { nil } }
     }
