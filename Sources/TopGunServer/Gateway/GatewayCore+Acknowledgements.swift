@@ -22,7 +22,7 @@ extension GatewayCore {
         if let open = shell.openBefore { noteDecided(shell, open) }
         if phase != .stored { answerAtOnce(shell, summary) }
         guard phase != .known else { return nil }
-        let entry = summary.gated > 0 || summary.later > 0 ? answerGated(shell, summary) : nil
+        let entry = summary.gated > 0 || summary.later.count > 0 ? answerGated(shell, summary) : nil
         if summary.early > 0 { raiseLevels(shell) }
         return entry
     }
@@ -37,21 +37,25 @@ extension GatewayCore {
         var early = 0
         var durable = 0
         var refused = 0
-        var later = 0
-        var away = 0
+        var later = Postponed()
+        var away = Postponed()
         var level = WriteConcern.persisted
         var highestDurableID: UInt64 = 0
         var highestEarlyID: UInt64 = 0
-        var firstLater: Refusal?
-        var firstAway: Refusal?
 
         var gated: Int { durable + refused }
     }
 
+    /// What is to be tried again, and why the first of it is.
+    struct Postponed {
+        var count = 0
+        var refusal: Refusal?
+    }
+
     private func answerAtOnce(_ shell: SessionShell, _ summary: Settlement) {
         let hasResults = shell.core.features.contains(.results)
-        if !hasResults, let refusal = summary.firstAway { send(shell, apology(refusal)) }
-        let told = hasResults ? summary.early + summary.away : summary.early
+        if !hasResults, let refusal = summary.away.refusal { send(shell, apology(refusal)) }
+        let told = hasResults ? summary.early + summary.away.count : summary.early
         guard told > 0 else { return }
         // What waits at the gate is decided but not durable: no `lastId` may cover it yet.
         let isAlone = shell.acknowledgementsWaiting == 0 && summary.gated == 0
@@ -70,8 +74,8 @@ extension GatewayCore {
         let batch = group.gate.open
         let hasResults = shell.core.features.contains(.results)
         if !shell.core.isAnnounced, summary.refused > 0 { reject(shell) }
-        if !hasResults, let refusal = summary.firstLater { group.answerAfterGate(apology(refusal), to: shell.id) }
-        let told = hasResults ? summary.gated + summary.later : summary.gated
+        if !hasResults, let refusal = summary.later.refusal { group.answerAfterGate(apology(refusal), to: shell.id) }
+        let told = hasResults ? summary.gated + summary.later.count : summary.gated
         guard told > 0 else { return nil }
         let lastID = shell.core.ledger.lastID
         let needsResults = hasResults || summary.refused > 0 || lastID < summary.highestDurableID
@@ -213,22 +217,20 @@ extension AcknowledgementLedger {
                 summary.refused += 1
                 summary.highestDurableID = max(summary.highestDurableID, answer.id ?? 0)
             case .later:
-                summary.later += 1
-                if summary.firstLater == nil, case .refused(let refusal) = answer.outcome {
-                    summary.firstLater = refusal
-                }
-                if let id = answer.id { postpone(id) }
+                postpone(answer, &summary.later)
                 continue
             case .away:
-                summary.away += 1
-                if summary.firstAway == nil, case .refused(let refusal) = answer.outcome {
-                    summary.firstAway = refusal
-                }
-                if let id = answer.id { postpone(id) }
+                postpone(answer, &summary.away)
                 continue
             }
             if let id = answer.id { decide(id) }
         }
         return summary
+    }
+
+    private mutating func postpone(_ answer: OperationAnswer, _ postponed: inout GatewayCore.Postponed) {
+        postponed.count += 1
+        if postponed.refusal == nil, case .refused(let refusal) = answer.outcome { postponed.refusal = refusal }
+        if let id = answer.id { postpone(id) }
     }
 }
