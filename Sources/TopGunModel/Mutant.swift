@@ -42,6 +42,8 @@ package enum Mutant: String, CaseIterable, Sendable {
     case lifetimeNotLogged
     /// A record that is written over keeps the end of the old value.
     case overwriteKeepsTail
+    /// The server takes another write under a stamp that stands for a repeat.
+    case conflictIsRepeat
     /// What checkpoints cover stays in the log.
     case logNeverShrinks
     /// A stamp from the future is stored and then refused.

@@ -36,7 +36,7 @@ package struct OperationView {
 }
 
 /// Why an operation is not taken; the names are the protocol's codes (protocol.md 16).
-package enum Refusal: UInt8, Error, Sendable {
+package enum Refusal: UInt8, Error, Sendable, CaseIterable {
     case badRequest
     case badStamp
     case clockAhead

@@ -276,6 +276,9 @@ extension GroupState {
                 #endif
                 return .superseded
             case .same:
+                #if MUTANTS
+                if Mutant.conflictIsRepeat.isOn { return .repeated }
+                #endif
                 let isRepeat =
                     !frame.rules.contains(.reportsReplicaConflict)
                     || incoming.ttlMillis == stored.ttlMillis && VersionOrder.equal(incoming.value, stored.value)

@@ -23,6 +23,10 @@ enum Limits {
     static let syncNanosMax: Int64 = 2_000_000
     /// How long a commit of a device that is well takes at most.
     static let commitNanosMax: Int64 = 3_000_000
+    /// Writes that are remembered for a stranger.
+    static let standingMax = 64
+    /// Devices of a world that are set up from the stores of others.
+    static let copiesMax = 2
     /// Entries that a client reads from its store at once.
     static let pageEntries = 8
 

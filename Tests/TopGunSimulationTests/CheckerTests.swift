@@ -54,6 +54,33 @@ import TopGunModel
 
     // MARK: AckHonesty
 
+    @Test func `what breaks the rules is refused with its code, or cannot be judged at present`() {
+        let findings = { (code: String, answer: HistoryEvent) in
+            Checker.ackHonesty.findings(Event.offended("s", 1, code), answer)
+        }
+        for code in ["BAD_STAMP", "REJECTED", "NODE_FULL", "NOT_READY", "BUSY", "CLOCK_AHEAD"] {
+            #expect(findings("BAD_STAMP", Event.refusal("s", 1, code)).isEmpty)
+        }
+        #expect(
+            findings("BAD_STAMP", Event.refusal("s", 1, "TOO_LARGE"))
+                == ["s's operation 1 is refused as TOO_LARGE, not refused as BAD_STAMP"])
+        #expect(
+            findings("BAD_STAMP", Event.acknowledged("s", 1, isDurable: nil))
+                == ["s's operation 1 is taken, not refused as BAD_STAMP"])
+        #expect(findings("BAD_STAMP", Event.acknowledged("other", 1, isDurable: nil)).isEmpty)
+    }
+
+    @Test func `another write under a known stamp is refused, or superseded, and then rises as what stands there`() {
+        let offended = Event.offended("s", 1, "REPLICA_ID_CONFLICT")
+        let rise = Event.acknowledged("s", 1, .replicated, isDurable: nil)
+        var superseded = Event.acknowledged("s", 1, .memory, isDurable: nil)
+        #expect(Checker.ackHonesty.findings(offended, superseded).count == 1)
+        superseded.isSuperseded = true
+        #expect(Checker.ackHonesty.findings(offended, superseded, rise).isEmpty)
+        #expect(Checker.ackHonesty.findings(offended, Event.refusal("s", 1, "REPLICA_ID_CONFLICT"), rise).count == 1)
+        #expect(Checker.ackHonesty.findings(Event.offended("s", 1, "BAD_STAMP"), superseded).count == 1)
+    }
+
     @Test func `an acknowledgement before the write is on disk is dishonest, one of MEMORY is not`() {
         #expect(Checker.ackHonesty.findings(Event.acknowledged("c", 1)).isEmpty)
         #expect(Checker.ackHonesty.findings(Event.acknowledged("c", 1, .memory, isDurable: false)).isEmpty)
@@ -225,6 +252,14 @@ import TopGunModel
         #expect(
             Checker.clockSanity.findings(Event.stored("c", 1, "k", 7, two), Event.stored("c", 2, "k", 8, one)).count
                 == 1)
+    }
+
+    @Test func `where a store was copied the stamps of each device grow, and no others may be the same`() {
+        let both = [Event.stored("c", 1, "k", 7, two), Event.stored("d", 1, "k", 8, two)]
+        #expect(Checker.clockSanity.check(History(both)).count == 1)
+        let copied = History([Event.fault(.storeCopied, "c")] + both)
+        #expect(Checker.clockSanity.check(copied).isEmpty)
+        #expect(Checker.clockSanity.check(History(copied.events + [Event.stored("d", 2, "k", 9, one)])).count == 1)
     }
 
     @Test func `a write that is offered again as it was is no new stamp, another one under its stamp is`() {

@@ -74,6 +74,14 @@ enum Event {
         return event
     }
 
+    /// Somebody sends what the node must refuse.
+    static func offended(_ who: String, _ op: UInt64, _ code: String) -> HistoryEvent {
+        var event = HistoryEvent(.offended, who)
+        event.op = op
+        event.code = code
+        return event
+    }
+
     static func refused(_ who: String, _ op: UInt64) -> HistoryEvent {
         var event = HistoryEvent(.refused, who)
         event.op = op

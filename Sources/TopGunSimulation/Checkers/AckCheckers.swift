@@ -42,16 +42,26 @@ extension Checker {
         var levels: [OperationRef: Level] = [:]
         var refused: Set<OperationRef> = []
         var stored: Set<OperationRef> = []
+        var offences: [OperationRef: String] = [:]
         var violations: [Violation] = []
-        for event in history.of(.stored, .saved, .acknowledged, .late, .reached, .refused) {
+        for event in history.of(.stored, .saved, .offended, .acknowledged, .late, .reached, .refused) {
             guard let op = event.op else { continue }
             let ref = OperationRef(client: event.to ?? event.who, op: op)
             switch event.kind {
             case .stored: stored.insert(ref)
+            case .offended: offences[ref] = event.code
             case .saved where !stored.contains(ref):
                 violations.append(violation("\(event.who) was told that \(ref) is stored, which it is not", at: event))
             case .refused where !refused.contains(ref):
                 violations.append(violation("\(event.who) was told that \(ref) is refused; no node said so", at: event))
+            case .acknowledged where offences[ref] != nil:
+                guard let offence = offences[ref], !event.isAnswer(to: offence) else {
+                    // What was superseded reaches higher levels as what stands in its place does.
+                    if event.code == nil { offences[ref] = nil }
+                    continue
+                }
+                let answer = event.code.map { "refused as \($0)" } ?? "taken"
+                violations.append(violation("\(ref) is \(answer), not refused as \(offence)", at: event))
             case .acknowledged where event.code != nil:
                 if event.isFinal { refused.insert(ref) }
             case .acknowledged, .late:

@@ -129,17 +129,22 @@ final class Evidence {
 
     /// Whether the same write, under the same stamp, was in a log before: it is offered again.
     func wasStoredBefore(_ event: HistoryEvent) -> Bool {
-        guard let stamp = event.stamp, let first = firstStored[stamp], first.op != event.op || first.who != event.who
-        else { return false }
-        return first.value == event.value && Place(first) == Place(event)
+        guard let first = firstStored[Write(event)] else { return false }
+        return first.op != event.op || first.who != event.who
     }
 
-    /// The first write in a log under each stamp.
-    private lazy var firstStored: [Stamp: HistoryEvent] = {
-        var first: [Stamp: HistoryEvent] = [:]
-        for event in of(.stored, .restamped) {
-            if let stamp = event.stamp, first[stamp] == nil { first[stamp] = event }
-        }
+    private struct Write: Hashable {
+        var place: Place?
+        var stamp: Stamp?
+        var value: UInt32?
+
+        init(_ event: HistoryEvent) { (place, stamp, value) = (Place(event), event.stamp, event.value) }
+    }
+
+    /// The first time that each write was in a log.
+    private lazy var firstStored: [Write: HistoryEvent] = {
+        var first: [Write: HistoryEvent] = [:]
+        for event in of(.stored, .restamped) where first[Write(event)] == nil { first[Write(event)] = event }
         return first
     }()
 

@@ -115,10 +115,16 @@ extension Checker {
     }
 
     /// Stamps of one node id strictly grow, restarts included, but where a write is offered again as it was, which restored
-    /// servers ask for; and nothing is taken, stands, or is said to stand, that lies more than a minute ahead of what the
+    /// servers ask for, and where a store was copied: then those of one device do; and nothing is taken, stands, or is said to stand, that lies more than a minute ahead of what the
     /// node's clock ever said.
     func checkClockSanity(_ history: Evidence) -> [Violation] {
-        var last: [String: Stamp] = [:]
+        struct Author: Hashable {
+            var node: String
+            /// Only where others have the same node id.
+            var who: String?
+        }
+        let areCopied = history.of(.fault).contains { $0.code == FaultKind.storeCopied.rawValue }
+        var last: [Author: Stamp] = [:]
         var latestWall = Int64.min
         var stamps: [OperationRef: Stamp] = [:]
         var violations: [Violation] = []
@@ -129,11 +135,12 @@ extension Checker {
                 guard let stamp = event.stamp, let op = event.op else { continue }
                 let ref = OperationRef(client: event.who, op: op)
                 stamps[ref] = stamp
-                if let previous = last[stamp.node], stamp <= previous {
+                let author = Author(node: stamp.node, who: areCopied ? event.who : nil)
+                if let previous = last[author], stamp <= previous {
                     if event.kind == .stored, history.wasStoredBefore(event) { continue }
                     violations.append(violation("\(ref) is stamped \(stamp), not after \(previous)", at: event))
                 }
-                last[stamp.node] = stamp
+                last[author] = stamp
             case .holds where event.who.hasPrefix("auditor"):
                 // The clock goes on after the last that was said of it.
                 guard let stamp = event.stamp, let wall = history.wall(at: event) else { continue }

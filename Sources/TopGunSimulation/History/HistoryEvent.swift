@@ -30,6 +30,9 @@ package struct HistoryEvent: Codable, Hashable, Sendable {
         /// It has not come to rest: `note` says what is left.
         case stuck
 
+        /// It sent what breaks the rules: `op`, and the `code` that it must be refused with.
+        case offended
+
         // A node.
         /// It handed an acknowledgement to a socket: `to`, `op`, `level`, `code` for a refusal, `isDurable`, `wall`.
         case acknowledged
@@ -87,6 +90,15 @@ extension HistoryEvent {
     var isFinal: Bool {
         guard let code else { return false }
         return !Self.transientCodes.contains(code)
+    }
+
+    /// Whether an acknowledgement answers an operation as it must that breaks a rule: something newer may stand in its place
+    /// already, the node may be unable to say more at present or have another time by now, and who knows no `results` is told
+    /// no code.
+    func isAnswer(to offence: String) -> Bool {
+        guard let code else { return isSuperseded == true && offence == "REPLICA_ID_CONFLICT" }
+        return code == offence || code == "REJECTED"
+            || ["BUSY", "CLOCK_AHEAD", "NODE_FULL", "NOT_READY"].contains(code)
     }
 
     private static let transientCodes: Set = ["CLOCK_AHEAD", "REPLICA_ID_CONFLICT", "BUSY", "NODE_FULL", "NOT_READY"]

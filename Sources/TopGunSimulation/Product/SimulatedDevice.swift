@@ -49,6 +49,16 @@ package final class SimulatedDevice: @unchecked Sendable {
         process?.begin()
     }
 
+    /// Begins with what another device has stored so far, its operations included, and with its time.
+    func begin(as original: SimulatedDevice) {
+        precondition(process == nil, "\(name) runs")
+        store = original.store
+        store.failure = nil
+        logged = original.logged
+        coveredID = original.coveredID
+        clock.setTime(of: original.clock)
+    }
+
     /// The process ends at once, in the middle of whatever it did.
     package func crash(tellsNode: Bool) {
         process?.stop()

@@ -82,6 +82,10 @@ final class FaultInjector: @unchecked Sendable {
             node.restart(partition: below(kind, 271))
         case .clientClockOffset, .clientClockJump, .clockDrift, .nodeClockJump: strikeClock(kind)
         case .clientCrash, .clientPause, .storeFull, .storeSlow: strikeClient(kind)
+        case .storeCopied: copyStore()
+        case .stranger:
+            note(kind, "stranger")
+            simulation.stranger.call()
         }
     }
 
@@ -249,6 +253,24 @@ final class FaultInjector: @unchecked Sendable {
         }
     }
 
+    /// The application is closed for it and opened on both devices, without a network at first, so that no server sets their
+    /// clocks right; then the same is done with both at the same moments.
+    private func copyStore() {
+        let original = device(.storeCopied)
+        guard original.process != nil, let copy = simulation.copyDevice(original) else { return }
+        note(.storeCopied, original.name, copy.name)
+        note(.clientCrash, original.name)
+        original.crash(tellsNode: true)
+        original.start()
+        for device in [original, copy] {
+            device.host.weather.isUpBlocked = true
+            later(.storeCopied, millisMax: 10_000) { device.host.weather.isUpBlocked = false }
+        }
+        for _ in 0..<4 {
+            later(.storeCopied, millisMax: 5_000) { [self] in simulation.act(original, copy) }
+        }
+    }
+
     // MARK: - The node comes back
 
     /// The node has ended because it was asked to; on another machine it might have more loops, or fewer.
@@ -282,7 +304,8 @@ final class FaultInjector: @unchecked Sendable {
     /// that is alone cannot tell: who runs it must know that the disk lied, and salvages.
     func nodeStarted() {
         flips = []
-        let isTailLost = node.disk.forgetMisplaced()
+        let isTailLost = node.disk.isTailMisplaced
+        node.disk.forgetMisplaced()
         guard isTailLost || wasTailMisread else {
             if wasMisread { simulation.reach("recovery.misreadHarmless") }
             return forgetMisread()
@@ -319,6 +342,11 @@ final class FaultInjector: @unchecked Sendable {
     /// It did not start for another reason, such as a file that is not its own as it reads it: the next start reads anew.
     func nodeDidNotStart() {
         if wasMisread { simulation.reach("recovery.misreadRefused") }
+        // A start that came to the end of the log has begun a new one: the next does not see what is missing before it either.
+        if node.disk.isTailMisplaced {
+            simulation.reach("recovery.tailMisread")
+            salvage()
+        }
         forgetMisread()
     }
 
@@ -389,7 +417,7 @@ final class FaultInjector: @unchecked Sendable {
         } catch {
             note("salvage", node.name, "failed: \(error.message)")
         }
-        _ = disk.forgetMisplaced()
+        disk.forgetMisplaced()
         flips = []
         forgetMisread()
         isClockHeld = true
@@ -412,6 +440,7 @@ final class FaultInjector: @unchecked Sendable {
     func heal() {
         isOver = true
         isRotDue = false
+        simulation.stranger.leaveForGood()
         mendDisk()
         for device in simulation.devices {
             device.store.failure = nil

@@ -41,6 +41,10 @@ package enum FaultKind: String, Codable, Sendable, CaseIterable, Hashable {
 
     // Clients (promises.md C.7).
     case clientCrash, clientPause, storeFull, storeSlow
+    /// A device is set up from another one's backup, and both go on with the same store and the same node id (C06).
+    case storeCopied
+    /// Somebody connects and says what nobody should.
+    case stranger
 }
 
 extension FaultKind {

@@ -42,6 +42,7 @@ package struct SimulationMutant: Sendable, Equatable {
         SimulationMutant("expiryStampsNow", nil, .noPhantom, "ends a value later than its author wanted"),
         SimulationMutant("lifetimeNotLogged", nil, .noResurrection, "forgets over a restart that a value ends"),
         SimulationMutant("overwriteKeepsTail", nil, .noPhantom, "writes over a value in part"),
+        SimulationMutant("conflictIsRepeat", nil, .ackHonesty, "takes another write under a known stamp for a repeat"),
     ]
 
     private init(_ name: String, _ number: Int?, _ checker: Checker, _ summary: String) {

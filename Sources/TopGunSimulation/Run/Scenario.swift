@@ -58,10 +58,12 @@ package struct Scenario: Codable, Sendable, Equatable {
         }
     }
 
-    /// Whether a client may do without our extensions: only they put a wrong clock right, bring back what a salvage lost, and
-    /// bear messages that no socket would lose.
+    /// Whether a client may do without our extensions: only they put a wrong clock right, bring back what a salvage lost,
+    /// bear messages that no socket would lose, and find out that there is another one with the same node id.
     var isKindToPlainClients: Bool {
-        faults.allSatisfy { !$0.kind.leadsToSalvage && !$0.kind.isOfClocks && $0.kind != .frameChaos }
+        faults.allSatisfy { fault in
+            !fault.kind.leadsToSalvage && !fault.kind.isOfClocks && ![.frameChaos, .storeCopied].contains(fault.kind)
+        }
     }
 
     /// The same world in which nothing goes wrong: the control.

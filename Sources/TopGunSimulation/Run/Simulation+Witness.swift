@@ -23,6 +23,7 @@ extension Simulation {
         let length = Int(message[start + 5] & 0x1f)
         let word = message[(start + 6)...].prefix(length)
         switch length {
+        case 5: return word.elementsEqual("ERROR".utf8)
         case 6: return word.elementsEqual("OP_ACK".utf8)
         case 8: return word.elementsEqual("LEVEL_UP".utf8)
         case 11: return word.elementsEqual("OP_REJECTED".utf8)
@@ -52,6 +53,7 @@ extension Simulation {
             for rise in rises { noteClaim(.acknowledged, rise.id, Level(rise.level), to: client, isSuperseded: nil) }
         case .operationRejected(let id, _, _):
             noteClaim(.acknowledged, id, .none, to: client, code: Self.rejection)
+        case .error(let error): reach("error.\(error.code)")
         case .syncRoot(let root):
             var event = event(.root, node.name)
             event.to = client
@@ -72,6 +74,7 @@ extension Simulation {
         if result.isNotYet { return noteClaim(.late, result.id, Level(result.level), to: client) }
         let code = result.code?.string ?? (result.isSuccess ? nil : Self.rejection)
         if let code { reach("refusal.\(code)") }
+        if result.refusal == .replicaIDConflict, device(named: client) != nil { reach("client.sharesNodeID") }
         // Only clients with `results` are told so.
         let isSuperseded = hasResults(client) ? result.isSuperseded : nil
         noteClaim(.acknowledged, result.id, Level(result.level), to: client, code: code, isSuperseded: isSuperseded)
@@ -108,6 +111,7 @@ extension Simulation {
         if code == nil, level >= .applied, let versions = device(named: client)?.logged[id] {
             let isItself = isSuperseded != true && versions.contains(where: isDurable)
             event.isDurable = isItself ? true : isSuperseded == false ? false : hasDurableWinner(over: versions)
+            if isItself, versions.count == 1, let write = versions.first { noteStanding(write) }
         }
         reach((kind == .late ? Self.lateLevels : Self.levels)[level.rawValue])
         record(event)

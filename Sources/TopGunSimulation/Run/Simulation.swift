@@ -35,6 +35,9 @@ package final class Simulation: @unchecked Sendable {
     var writes: [Place: [LoggedWrite]] = [:]
     /// Keys that are written to once.
     private var onceKeys: [ByteString] = []
+    /// Writes that the node last said to have, and which stand or were written over.
+    private(set) var standing: [(place: Place, stamp: Stamp)] = []
+    private(set) lazy var stranger = Stranger(self)
     /// Tokens that ever left the node.
     var shown: Set<UInt32> = []
     /// The most that was queued for a connection when somebody else's write was told to it.
@@ -85,6 +88,12 @@ package final class Simulation: @unchecked Sendable {
         configuration.batchOperations = 1 + dice.below(20)
         configuration.windowOperations = configuration.batchOperations * (1 + dice.below(4))
         drawManner(index, &configuration)
+        return makeDevice(name, index, configuration, mutants)
+    }
+
+    private func makeDevice(
+        _ name: String, _ index: Int, _ configuration: ReplicaConfiguration, _ mutants: SimulatedMutants
+    ) -> SimulatedDevice {
         let device = SimulatedDevice(
             name: name, host: SimulatedHost(name: name, network: network), scheduler: scheduler, maps: maps,
             seed: scenario.seed &* 7_919 &+ UInt64(index), configuration: configuration,
@@ -93,6 +102,20 @@ package final class Simulation: @unchecked Sendable {
             record: { [unowned self] in record($0) })
         device.store.forgetsClockBound = mutants.forgetsClockBound
         return device
+    }
+
+    /// Sets up one more device from what is in the store of another one, as its owner does with a new phone; `nil` if there
+    /// are enough.
+    func copyDevice(_ original: SimulatedDevice) -> SimulatedDevice? {
+        guard devices.count < scenario.clients + Limits.copiesMax else { return nil }
+        let index = devices.count
+        let copy = makeDevice("client-\(index)", index, original.configuration, SimulatedMutants())
+        copy.begin(as: original)
+        devices.append(copy)
+        devicesByName[copy.name] = copy
+        copy.start()
+        scheduleLoad(copy)
+        return copy
     }
 
     /// How much of our extensions a client speaks, and how early it wants to hear of its writes.
@@ -268,7 +291,9 @@ package final class Simulation: @unchecked Sendable {
         event.note = error.message
         record(event)
         reach("node.failed.\(error.code)")
+        let wasStarting = node.state == .starting
         crashNode(power: false)
+        if wasStarting { injector?.nodeDidNotStart() }
         comeBack()
     }
 
@@ -321,42 +346,48 @@ package final class Simulation: @unchecked Sendable {
         }
     }
 
-    func act(_ device: SimulatedDevice) {
-        guard !isHealed, written < scenario.operations, let process = device.process else { return }
+    /// A burst of reads and writes; of several devices, the same at the same moment, but for the values.
+    func act(_ devices: SimulatedDevice...) {
+        let processes = devices.compactMap(\.process)
+        guard !isHealed, written < scenario.operations, !processes.isEmpty else { return }
         let count = dice.chance(1, in: 20) ? 40 : 1 + dice.below(10)
-        var actions: [Action] = []
+        var actions = processes.map { _ in [Action]() }
         for _ in 0..<count {
-            let isOnce = dice.below(100) < scenario.onces
+            let isOnce = processes.count == 1 && dice.below(100) < scenario.onces
             let key = isOnce ? ByteString("once\(nextToken + 1)") : keys[dice.below(keys.count)]
             let map = dice.below(maps.count)
-            if dice.chance(1, in: 3) {
-                actions.append(.read(key, map))
-            } else {
-                nextToken += 1
-                written += 1
-                if isOnce { onceKeys.append(key) }
-                let isRemoval = !isOnce && dice.below(100) < scenario.removals
-                let lifetime =
-                    !isOnce && dice.below(100) < scenario.lifetimes
-                    ? 1_000 + Int64(dice.below(Int(Limits.lifetimeMillisMax))) : 0
-                actions.append(
-                    .write(
-                        isRemoval ? nil : nextToken, length: Token.bytes + dice.below(120), key, map,
-                        ttlMillis: isRemoval ? 0 : lifetime))
+            let isRead = dice.chance(1, in: 3)
+            if isOnce, !isRead { onceKeys.append(key) }
+            for index in processes.indices {
+                if !isRead { actions[index].append(writing(key, map, isOnce: isOnce)) }
                 // A reader of its own writes.
-                actions.append(.read(key, map))
+                actions[index].append(.read(key, map))
             }
         }
-        process.perform { [actions] process in
-            guard process.isReady else { return }
-            for action in actions {
-                switch action {
-                case .read(let key, let map): process.read(key, map: map)
-                case .write(let token, let length, let key, let map, let ttlMillis):
-                    process.write(token, length: length, key: key, map: map, ttlMillis: ttlMillis)
+        for (process, actions) in zip(processes, actions) {
+            process.perform { process in
+                guard process.isReady else { return }
+                for action in actions {
+                    switch action {
+                    case .read(let key, let map): process.read(key, map: map)
+                    case .write(let token, let length, let key, let map, let ttlMillis):
+                        process.write(token, length: length, key: key, map: map, ttlMillis: ttlMillis)
+                    }
                 }
             }
         }
+    }
+
+    private func writing(_ key: ByteString, _ map: Int, isOnce: Bool) -> Action {
+        nextToken += 1
+        written += 1
+        let isRemoval = !isOnce && dice.below(100) < scenario.removals
+        let lifetime =
+            !isOnce && dice.below(100) < scenario.lifetimes
+            ? 1_000 + Int64(dice.below(Int(Limits.lifetimeMillisMax))) : 0
+        return .write(
+            isRemoval ? nil : nextToken, length: Token.bytes + dice.below(120), key, map,
+            ttlMillis: isRemoval ? 0 : lifetime)
     }
 
     private enum Action: Sendable {
@@ -376,6 +407,13 @@ package final class Simulation: @unchecked Sendable {
     func record(_ event: HistoryEvent) {
         if event.kind == .stored || event.kind == .restamped { noteLogged(event) }
         history.append(event)
+    }
+
+    /// Remembers a write for those who would put another in its place; a disk that lies may lose it.
+    func noteStanding(_ write: LoggedWrite) {
+        guard let place = write.place, !scenario.faults.contains(where: { $0.kind.leadsToSalvage }) else { return }
+        if standing.count >= Limits.standingMax { standing.removeFirst() }
+        standing.append((place, write.stamp))
     }
 
     func reach(_ name: String) {
@@ -406,10 +444,10 @@ package final class Simulation: @unchecked Sendable {
     }
 
     private func noteBounds() {
-        for device in devices {
-            var event = event(.bound, device.name)
+        for host in devices.map(\.host) + [stranger.host] {
+            var event = event(.bound, host.name)
             event.note = "bytes queued for a connection"
-            event.count = Int64(device.host.queuedBytesPeak)
+            event.count = Int64(host.queuedBytesPeak)
             event.limit = Limits.queuedBytesMax
             record(event)
         }

@@ -37,6 +37,15 @@ package final class SimulatedClock: Clock {
         error.withLock { $0.offsetMillis = offset }
     }
 
+    /// Shows the time that another clock shows, from here on.
+    func setTime(of other: SimulatedClock) {
+        let time = other.error.withLock { $0 }
+        error.withLock { error in
+            error.offsetMillis = time.offsetMillis
+            error.driftMillionths = time.driftMillionths
+        }
+    }
+
     /// Sets the wall clock forward from where it stands.
     package func advance(byMillis millis: Int64) {
         error.withLock { $0.offsetMillis += millis }

@@ -61,7 +61,7 @@ extension SimulatedDisk.State {
     mutating func misdirect(
         _ offset: Int, _ bytes: UnsafeRawBufferPointer, of inode: SimulatedDisk.Inode, path: String
     ) -> Int {
-        guard path.contains("/segment-"), bytes.first ?? 0 != 0 else { return offset }
+        guard Self.isSegment(path), bytes.first ?? 0 != 0 else { return offset }
         inode.noteWrite(at: offset)
         if lastWritten.first !== inode {
             lastWritten.insert(inode, at: 0)
@@ -78,6 +78,11 @@ extension SimulatedDisk.State {
         return other
     }
 
+    /// Whether the file is a segment of a log; one is written through the handle that it was made with, under another name.
+    private static func isSegment(_ openedAs: String) -> Bool {
+        openedAs.contains("/segment-") || openedAs.contains("/preparing.log")
+    }
+
     func isTail(_ range: Range<Int>, of inode: SimulatedDisk.Inode) -> Bool {
         lastWritten.contains { $0 === inode } && range.upperBound > inode.tailStart
     }
@@ -87,14 +92,14 @@ extension SimulatedDisk {
     /// Whether something was written to another place than it was meant for.
     package var hasMisplaced: Bool { state.withLock { !$0.misplaced.isEmpty } }
 
-    /// Forgets what was written to other places; says whether some of it concerns what was written last, of which nothing
-    /// behind it says that it was ever durable.
-    package func forgetMisplaced() -> Bool {
-        state.withLock { state in
-            let misplaced = state.misplaced
-            state.misplaced = []
-            return misplaced.contains { state.isTail($0.range, of: $0.inode) }
-        }
+    /// Whether some of that concerns what was written last, of which nothing behind it says that it was ever durable.
+    package var isTailMisplaced: Bool {
+        state.withLock { state in state.misplaced.contains { state.isTail($0.range, of: $0.inode) } }
+    }
+
+    /// Forgets what was written to other places.
+    package func forgetMisplaced() {
+        state.withLock { $0.misplaced = [] }
     }
 
     /// The disk as the machine below sees it, to be put back with ``restore(_:)``.
