@@ -13,9 +13,9 @@ struct PendingKey: Sendable {
         case absent
         case record(LWWRecord, isOwn: Bool)
 
-        /// The base after the servers showed another record.
+        /// The base after the servers showed another record; of two with one stamp, what they showed last.
         func merged(_ record: LWWRecord, isOwn: Bool) -> Base {
-            guard case .record(let known, _) = self, !record.replaces(known, tie: .repeatChangesNothing) else {
+            guard case .record(let known, _) = self, record == known || record.timestamp < known.timestamp else {
                 return .record(record, isOwn: isOwn)
             }
             return self

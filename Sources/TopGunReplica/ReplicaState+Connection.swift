@@ -176,7 +176,12 @@ extension ReplicaState {
         }
         guard mayActAs(greeting, isAuthenticated: isAuthenticated, at: now) else { return }
         link.wasAcknowledged = true
+        let wasContentCompared = wasContentCompared
         remember(greeting, at: now)
+        if wasContentCompared, !self.wasContentCompared, features.contains(.hash128) {
+            // This connection has no hashes of contents, which the next one asks for.
+            return dropAndRetry(code: 1000, at: now)
+        }
         if !link.isReady { becomeReady(at: now) }
     }
 

@@ -46,7 +46,10 @@ extension ReplicaState {
     private mutating func mergePending(
         _ record: LWWRecord, at ref: EntryRef, _ entry: RecordTable.Entry, mayBeEcho: Bool, _ now: ReplicaTime
     ) {
-        let isWrite = pendings[entry.pending].writes.contains { log[$0].record.timestamp == record.timestamp }
+        // Another device with our node id may have given the same stamp to something else.
+        let isWrite = pendings[entry.pending].writes.contains {
+            log[$0].record.timestamp == record.timestamp && Self.isSameValue(log[$0].record, record)
+        }
         pendings[entry.pending].base = pendings[entry.pending].base.merged(record, isOwn: isWrite)
         if mayBeEcho, !isWrite, let newest = pendings[entry.pending].writes.last,
             log[newest].record.timestamp > record.timestamp, Self.isSameValue(log[newest].record, record)

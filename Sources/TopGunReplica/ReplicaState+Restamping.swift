@@ -28,13 +28,11 @@ extension ReplicaState {
         // written over it.
         let slots = unsentSlots.sorted { log[$0].record.timestamp < log[$1].record.timestamp }
         let latest = wasAhead ? wallMillis(now) + ModelLimits.clientAheadMillisMax : .max
-        for slot in slots where log[slot].state == .rename && log[slot].record.timestamp.millis <= latest {
-            rename(slot, now)
-        }
+        rename(slots.filter { log[$0].state == .rename && log[$0].record.timestamp.millis <= latest }, now)
         noteClockBound()
         var moved: Set<EntryRef> = []
         for slot in slots {
-            let isRefused = log[slot].state == .restamp
+            let isRefused = log[slot].state == .restamp || log[slot].state == .rename
             let isAhead = log[slot].record.timestamp.millis > latest
             guard isRefused || isAhead || moved.contains(log[slot].ref) else { continue }
             moved.insert(log[slot].ref)
@@ -56,13 +54,20 @@ extension ReplicaState {
         return slots + saving.operations
     }
 
-    private mutating func rename(_ slot: Int32, _ now: ReplicaTime) {
-        var stamp = log[slot].record.timestamp
-        stamp.node = clock.node
-        // No other stamp of the new node may be this one, in another run either.
-        observe(stamp)
-        clock.raiseBound(to: stamp.millis)
-        give(stamp, to: slot, now)
+    /// Gives operations the new node id, in the order of their stamps. The clock goes on behind them and behind what the old
+    /// node id stamped, in another run too.
+    private mutating func rename(_ slots: [Int32], _ now: ReplicaTime) {
+        var last: Timestamp?
+        for slot in slots {
+            var stamp = log[slot].record.timestamp
+            stamp.node = clock.node
+            // The same time of another old node id gets a new one.
+            guard stamp != last else { continue }
+            last = stamp
+            observe(stamp)
+            give(stamp, to: slot, now)
+        }
+        clock.raiseBound(to: clock.millis)
     }
 
     private mutating func restamp(_ slot: Int32, at now: ReplicaTime) {
@@ -85,7 +90,7 @@ extension ReplicaState {
             stamp = try nextStamp(at: now)
         } catch {
             // The clock is new, so only a wall clock at the end of time gets here; the old stamp is refused again.
-            if log[slot].state == .restamp { makeReady(slot) }
+            if log[slot].state == .restamp || log[slot].state == .rename { makeReady(slot) }
             return
         }
         give(stamp, to: slot, now)

@@ -328,6 +328,8 @@ extension ReplicaState {
     /// written here goes into the log again, with its old stamp, so that servers which do have it change nothing.
     mutating func beginReoffer(epoch: Int64, at now: ReplicaTime) {
         guard reoffer?.epoch != epoch else { return }
+        // They may hold something else by now under a stamp that is here, which only contents tell.
+        wasContentCompared = false
         reoffer = Reoffer(epoch: epoch, maps: Array(maps.indices))
         for map in maps.indices {
             load(map)

@@ -150,7 +150,8 @@ extension ReplicaState {
         if case .record(let record, let isOwnRecord) = pending.base { (newest, isOwn) = (record, isOwnRecord) }
         for slot in pending.writes {
             let record = log[slot].record
-            if newest.map({ record.replaces($0, tie: .repeatChangesNothing) }) ?? true {
+            // Another one's under the same stamp does not hide it before the servers say which stands.
+            if newest.map({ record.timestamp >= $0.timestamp }) ?? true {
                 (newest, isOwn) = (record, true)
             }
         }

@@ -64,6 +64,38 @@ import TopGunWire
         #expect(try #require(next.record("b", in: todos)).timestamp > record.timestamp)
     }
 
+    @Test func `what another device wrote under our stamp hides nothing, and who loses to it is told (C06, K08)`()
+        throws
+    {
+        // Any new node id is lower.
+        let client = try TestClient(node: "~")
+        let map = try client.open("todos")
+        client.connect()
+        let write = try client.set("a", 1, in: map)
+        let losing = try #require(client.record("a", in: map))
+        let other = LWWRecord(value: .int(2), timestamp: losing.timestamp, ttlMillis: 0)
+        client.receive(.event(ServerEvent(mapName: "todos", kind: .put, key: "a", record: other)))
+        #expect(client.value("a", in: map) == 1, "it waits for the verdict")
+        client.receive(Self.ack(Self.conflict(1)))
+        let renamed = try #require(client.takeSent().operations.last?.record)
+        #expect(renamed.timestamp < other.timestamp && client.value("a", in: map) == 2)
+        var superseded = Self.result(1)
+        superseded.isSuperseded = true
+        client.receive(Self.ack(superseded))
+        #expect(client.outcomes(of: write).contains(.superseded(losing: renamed, winning: other)))
+        #expect(client.record("a", in: map) == other && client.pendingCount == 0)
+    }
+
+    @Test func `a write that restored servers took stands, whatever was there under its stamp before`() throws {
+        let (client, map) = try connected()
+        try client.set("a", 1, in: map)
+        let own = try #require(client.record("a", in: map))
+        let other = LWWRecord(value: .int(2), timestamp: own.timestamp, ttlMillis: 0)
+        client.receive(.event(ServerEvent(mapName: "todos", kind: .put, key: "a", record: other)))
+        client.receive(Self.ack(Self.result(1)))
+        #expect(client.record("a", in: map) == own && client.pendingCount == 0)
+    }
+
     @Test func `two copies of one store keep both sets of edits (C06)`() throws {
         let original = try TestClient(seed: 1)
         try original.set("shared", 0, in: try original.open("todos"))

@@ -136,6 +136,13 @@ import TopGunWire
         client.disconnect()
         client.reconnect(to: identity)
         #expect(announced(client)?.contains(.hash128) == false)
+        // What was restored may hold something else under stamps that are here.
+        identity.restoreEpoch = 2
+        client.disconnect()
+        client.reconnect(to: identity)
+        #expect(announced(client)?.contains(.hash128) == false && client.connections.last == .close(code: 1000))
+        client.reconnect(to: identity)
+        #expect(announced(client)?.contains(.hash128) == true && client.connections.last != .close(code: 1000))
     }
 
     @Test func `a cursor is given back only if the root that came with it was ours too`() throws {
