@@ -160,7 +160,8 @@ let package = Package(
             name: "TopGunServerTests",
             dependencies: [
                 "TopGunServer", "TopGunWire", "TopGunModel", "TopGunStorage", "TopGunEnvironment", "TopGunSimulation",
-                "TopGunPartition", "TopGun", "GoldenVectors", .crypto, .logging, .nioCore, .nioHTTP1, .nioPosix,
+                "TopGunPartition", "TopGunReplica", "TopGun", "GoldenVectors", .crypto, .logging, .nioCore, .nioHTTP1,
+                .nioPosix,
                 .nioSSL,
                 .serviceLifecycle,
             ],

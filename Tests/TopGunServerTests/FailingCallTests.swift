@@ -1,6 +1,8 @@
 import Foundation
 import Testing
+import TopGun
 import TopGunModel
+import TopGunReplica
 import TopGunWire
 
 @testable import TopGunServer
@@ -116,5 +118,36 @@ import TopGunWire
         server.signal(SIGTERM)
         #expect(await server.end() == .exit(0))
         await listening
+    }
+
+    @Test func `C02 D02 after a failed sync a device's store leaves nothing to what that sync may have lost`() throws {
+        let folder = try Daemon.temporaryDirectory()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let store = try SQLiteStore(path: folder.appending(path: "replica.db").path)
+        let stamp = Timestamp(millis: 1, counter: 0, node: "n")
+        let record = LWWRecord(value: Payload([1]), timestamp: stamp, ttlMillis: 0)
+        let write = { (key: ByteString) throws(StoreError) in
+            var transaction = StoreTransaction()
+            transaction.newOperations = [NewOperation(map: "m", key: key, record: record)]
+            _ = try store.commit(transaction)
+        }
+        try write("first")
+        // What came from the servers needs no sync of its own; the next one covers it.
+        var received = StoreTransaction()
+        received.entries = [StoredEntry(map: "m", key: "received", record: record, isOwn: false)]
+        _ = try store.commit(received)
+        let calls = try FailingCalls(
+            ofThread: FailingCalls.currentThread, "fdatasync:error=EIO:when=1", "fsync:error=EIO:when=1")
+        defer { calls.end() }
+        #expect(throws: StoreError.self) { try write("lost") }
+        calls.end()
+        try write("second")
+        // A power cut that takes the whole log.
+        let copy = folder.appending(path: "copy.db")
+        try FileManager.default.copyItem(at: folder.appending(path: "replica.db"), to: copy)
+        let left = try SQLiteStore(path: copy.path)
+        #expect(try left.entries(ofMap: "m", after: nil, limit: 9).map(\.key) == ["received"])
+        #expect(try left.operations(after: 0, limit: 9).map(\.key) == ["first"])
+        #expect(try store.operations(after: 0, limit: 9).map(\.key) == ["first", "second"])
     }
 }

@@ -18,6 +18,11 @@ import TopGunWire
         client.received().compactMap { if case .queryResponse(let answer) = $0 { answer } else { nil } }
     }
 
+    private func ask(_ client: TestClient, _ queryID: ByteString, limit: Int64? = nil) {
+        let request = QueryRequest(limit: limit)
+        client.send(.querySubscribe(QuerySubscription(queryID: queryID, mapName: "todos", query: request)))
+    }
+
     private func write(_ operations: [ClientOperation], to server: SimulatedServer) {
         let writer = server.connect(hello: .hello([.results]))
         for operation in operations {
@@ -71,7 +76,7 @@ import TopGunWire
         write((0..<count).map { Make.blob(UInt64($0 + 1), "k\($0)", bytes: bytes, millis: 1_000) }, to: server)
         let client = server.connect(hello: .hello([.results]))
         _ = client.received()
-        client.send(.querySubscribe(QuerySubscription(queryID: "q", mapName: "todos", query: QueryRequest(limit: 2))))
+        ask(client, "q", limit: 2)
         var turns = 0
         var results: [ByteString] = []
         while results.isEmpty, turns < 1_000 {
@@ -90,10 +95,10 @@ import TopGunWire
         write((0..<count).map { Make.blob(UInt64($0 + 1), "k\($0)", bytes: bytes, millis: 1_000) }, to: server)
         let client = server.connect(hello: .hello([.results]))
         _ = client.received()
-        client.send(.querySubscribe(QuerySubscription(queryID: "w", mapName: "todos", query: QueryRequest(limit: 3))))
+        ask(client, "w", limit: 3)
         server.settle()
         #expect(answers(client).map { $0.results.map(\.key) } == [["k0", "k1", "k10"]])
-        client.send(.querySubscribe(QuerySubscription(queryID: "a", mapName: "todos", query: QueryRequest())))
+        ask(client, "a")
         server.settle()
         #expect(answers(client).map(\.code) == ["QUERY_SNAPSHOT_OVERFLOW"])
     }
@@ -104,7 +109,7 @@ import TopGunWire
         write((0..<45).map { Make.blob(UInt64($0 + 1), "k\(10 + $0)", bytes: 1_000_000, millis: 1_000) }, to: server)
         let client = server.connect(hello: .hello([.results]))
         _ = client.received()
-        client.send(.querySubscribe(QuerySubscription(queryID: "q", mapName: "todos", query: QueryRequest(limit: 12))))
+        ask(client, "q", limit: 12)
         server.settle()
         #expect(answers(client).map(\.results.count) == [12])
     }

@@ -32,6 +32,8 @@ package final class SQLiteStore: ReplicaStore {
     let queue: DatabaseQueue
     private var mapIDs: [ByteString: Int64] = [:]
     private var syncsEveryCommit = true
+    /// A write or a sync has failed: what earlier commits left to it may be missing from the log on the disk.
+    private var isLogSuspect = false
 
     /// Opens the file, or makes it, readable by its owner only.
     package init(path: String) throws(TopGunError) {
@@ -301,6 +303,7 @@ extension SQLiteStore {
         do {
             var outcome: CommitOutcome?
             try queue.writeWithoutTransaction { database in
+                try renewLog(database)
                 try setSyncsEveryCommit(transaction.mustBeDurable, database)
                 try database.inTransaction(.immediate) {
                     outcome = try write(transaction, to: database)
@@ -312,8 +315,18 @@ extension SQLiteStore {
         } catch {
             // An id given to a map by a transaction that was rolled back is nobody's.
             mapIDs = [:]
+            if let error = error as? DatabaseError, error.resultCode == .SQLITE_IOERR { isLogSuspect = true }
             throw StoreError(error)
         }
+    }
+
+    /// Begins the log anew, everything in it written to the database itself first. Linux lets go of what a failed sync could
+    /// not write, goes on showing it to readers, and calls the next sync a success; a commit behind such a hole would be told
+    /// durable and be cut off with it after a power cut.
+    private func renewLog(_ database: Database) throws {
+        guard isLogSuspect else { return }
+        try database.checkpoint(.truncate)
+        isLogSuspect = false
     }
 
     private func setSyncsEveryCommit(_ isWanted: Bool, _ database: Database) throws {

@@ -22,15 +22,31 @@ final class FailingCalls {
         return process.terminationStatus == 0 ? nil : "strace may not look at processes here"
     }()
 
+    /// The number by which the system knows the thread that asks.
+    static var currentThread: Int32 {
+        get throws {
+            let path = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/thread-self")
+            return path.split(separator: "/").last.flatMap { Int32($0) } ?? 0
+        }
+    }
+
     private let process = Process()
 
     /// - Parameter injections: such as `fdatasync:error=EIO`.
-    init(of target: Int32, _ injections: String...) throws {
+    convenience init(of target: Int32, _ injections: String...) throws {
+        try self.init(["-f", "-p", "\(target)"], injections)
+    }
+
+    /// The calls of one thread only, which may be one of this very process.
+    convenience init(ofThread target: Int32, _ injections: String...) throws {
+        try self.init(["-p", "\(target)"], injections)
+    }
+
+    private init(_ arguments: [String], _ injections: [String]) throws {
         process.executableURL = URL(fileURLWithPath: Self.program)
         let calls = injections.compactMap { $0.split(separator: ":").first }.joined(separator: ",")
         process.arguments =
-            ["-f", "-p", "\(target)", "-o", "/dev/null", "-e", "trace=\(calls)"]
-            + injections.flatMap { ["-e", "inject=\($0)"] }
+            arguments + ["-o", "/dev/null", "-e", "trace=\(calls)"] + injections.flatMap { ["-e", "inject=\($0)"] }
         let complaints = Pipe()
         process.standardError = complaints
         try process.run()
