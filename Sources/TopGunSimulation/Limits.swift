@@ -9,6 +9,8 @@ enum Limits {
     static let retransmissionsMax = 7
     /// What the kernels at both ends of a connection take before a sender notices.
     static let socketBytes = 16 << 10
+    /// How long a heartbeat is on its way at most where the path is well.
+    static let heartbeatNanosMax: Int64 = 200_000_000
     /// What a node takes as one message.
     static let messageBytesMax = 16 << 20
     /// Bytes queued for a connection above which its owner hears of it once they are down to half.

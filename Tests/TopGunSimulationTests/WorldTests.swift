@@ -114,7 +114,7 @@ import TopGunServer
         #expect(try file.readAll(1_024).suffix(512).allSatisfy { $0 == 1 })
     }
 
-    @Test(arguments: ["segment-1", "preparing.log"])
+    @Test(arguments: ["segment-1", "spare-1.log", "reserve.log", "preparing.log"])
     func `a write to another place of a segment, by whatever name it was made, leaves its own as it was`(
         name: String
     ) throws {

@@ -11,6 +11,11 @@ extension Checker {
             let ref = OperationRef(client: client, op: op)
             levels[ref] = max(levels[ref] ?? .none, level)
         }
+        // What a value was stamped with last, by whatever operation: what is offered again has another number.
+        var stamps: [UInt32: Stamp] = [:]
+        for event in history.of(.stored, .restamped) {
+            if let value = event.value { stamps[value] = event.stamp }
+        }
         var violations: [Violation] = []
         // Put together only where it is needed: every operation of a run comes through here.
         func level(_ ref: OperationRef) -> String {
@@ -23,6 +28,13 @@ extension Checker {
                     violations.append(
                         violation("\(ref), \(level(ref)), is lost: \(place) has no record for \(audit.name)"))
                     continue
+                }
+                if final == stamp, let value = event.value, stamps[value] == stamp, audit.content[place]?.value != value
+                {
+                    violations.append(
+                        violation(
+                            "\(ref), \(level(ref)), is lost: \(place) has another value under \(stamp) for \(audit.name)"
+                        ))
                 }
                 if final < stamp {
                     violations.append(

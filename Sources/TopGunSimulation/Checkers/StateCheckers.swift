@@ -115,15 +115,16 @@ extension Checker {
     }
 
     /// Stamps of one node id strictly grow, restarts included, but where a write is offered again as it was, which restored
-    /// servers ask for, and where a store was copied: then those of one device do; and nothing is taken, stands, or is said to stand, that lies more than a minute ahead of what the
-    /// node's clock ever said.
+    /// servers ask for, and where a store was copied with the id: then those of one device do. And nothing is taken, stands, or
+    /// is said to stand, that lies more than a minute ahead of what the node's clock ever said.
     func checkClockSanity(_ history: Evidence) -> [Violation] {
         struct Author: Hashable {
             var node: String
             /// Only where others have the same node id.
             var who: String?
         }
-        let areCopied = history.of(.fault).contains { $0.code == FaultKind.storeCopied.rawValue }
+        let shared = Set(
+            history.of(.fault).lazy.filter { $0.code == FaultKind.storeCopied.rawValue }.compactMap(\.note))
         var last: [Author: Stamp] = [:]
         var latestWall = Int64.min
         var stamps: [OperationRef: Stamp] = [:]
@@ -135,7 +136,7 @@ extension Checker {
                 guard let stamp = event.stamp, let op = event.op else { continue }
                 let ref = OperationRef(client: event.who, op: op)
                 stamps[ref] = stamp
-                let author = Author(node: stamp.node, who: areCopied ? event.who : nil)
+                let author = Author(node: stamp.node, who: shared.contains(stamp.node) ? event.who : nil)
                 if let previous = last[author], stamp <= previous {
                     if event.kind == .stored, history.wasStoredBefore(event) { continue }
                     violations.append(violation("\(ref) is stamped \(stamp), not after \(previous)", at: event))

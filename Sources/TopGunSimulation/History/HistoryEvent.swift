@@ -92,13 +92,13 @@ extension HistoryEvent {
         return !Self.transientCodes.contains(code)
     }
 
-    /// Whether an acknowledgement answers an operation as it must that breaks a rule: something newer may stand in its place
-    /// already, the node may be unable to say more at present or have another time by now, and who knows no `results` is told
-    /// no code.
+    /// Whether an acknowledgement answers an operation as it must that breaks a rule: the node may be unable to say more at
+    /// present; and where a stamp is another's, something newer may stand already, or the node's clock may be behind it by now.
     func isAnswer(to offence: String) -> Bool {
-        guard let code else { return isSuperseded == true && offence == "REPLICA_ID_CONFLICT" }
-        return code == offence || code == "REJECTED"
-            || ["BUSY", "CLOCK_AHEAD", "NODE_FULL", "NOT_READY"].contains(code)
+        let isOthers = offence == "REPLICA_ID_CONFLICT"
+        guard let code else { return isSuperseded == true && isOthers }
+        return code == offence || isOthers && code == "CLOCK_AHEAD"
+            || ["BUSY", "NODE_FULL", "NOT_READY"].contains(code)
     }
 
     private static let transientCodes: Set = ["CLOCK_AHEAD", "REPLICA_ID_CONFLICT", "BUSY", "NODE_FULL", "NOT_READY"]

@@ -17,26 +17,36 @@ package struct LoggedWrite: Sendable {
         token = event.value
         endMillis = event.ttl.map { stamp.millis + $0 }
         place = Place(event)
-        mark = StampMark(stamp)
+        mark = StampMark(stamp, place)
     }
 }
 
-/// What a removal is known by on a disk: it has no value, so its stamp must do.
+/// What a removal is known by on a disk: it has no value, so its place and its stamp must do.
 struct StampMark: Hashable, Sendable {
+    private var place: Int
     private var millis: Int64
     private var counter: UInt32
     /// The first bytes of the node id, which are random enough.
     private var node: UInt64
 
-    init(_ stamp: Stamp) {
+    init(_ stamp: Stamp, _ place: Place?) {
+        self.place = Self.place(Array((place?.map ?? "").utf8), Array((place?.key ?? "").utf8))
         (millis, counter) = (stamp.millis, stamp.counter)
         var text = stamp.node
         node = text.withUTF8 { Self.head(UnsafeRawBufferPointer($0)) }
     }
 
     private init(_ record: StoredRecord) {
+        place = Self.place(record.map, record.key)
         (millis, counter) = (record.millis, record.counter)
         node = Self.head(record.node)
+    }
+
+    private static func place(_ map: some Collection<UInt8>, _ key: some Collection<UInt8>) -> Int {
+        var hash = 0
+        for byte in map { hash = hash &* 31 &+ Int(byte) }
+        for byte in key { hash = hash &* 31 &+ Int(byte) }
+        return hash
     }
 
     private static func head(_ bytes: UnsafeRawBufferPointer) -> UInt64 {

@@ -12,7 +12,7 @@ package final class LinkEnd: MessageConnection, @unchecked Sendable {
 
     private var queue: [ByteBuffer] = []
     private var unflushedBytes = 0
-    private var isReading = true
+    private(set) var isReading = true
     private var wasHigh = false
     var isOpen = false
     /// The process at this end is gone.
@@ -23,7 +23,11 @@ package final class LinkEnd: MessageConnection, @unchecked Sendable {
     /// Messages that have come here so far.
     var arrived = 0
     /// Bytes on their way here, those not read included.
-    var travelling = 0
+    var travelling = 0 {
+        didSet { if oldValue == 0 { travellingSinceNanos = link?.host.network.scheduler.nowNanos ?? 0 } }
+    }
+    /// Since when there always are some.
+    private(set) var travellingSinceNanos: Int64 = 0
     var held: [ByteBuffer] = []
     /// Messages that wait until later ones have gone by; a connection that ends loses them.
     var overtaken: [ByteBuffer] = []

@@ -66,9 +66,14 @@ package final class SimulatedLink: @unchecked Sendable {
         client.isOpen && !client.isGone && !client.isFinished && (isCut || node.isGone || node.isFinished)
     }
 
-    /// Whether something that was said has yet to be heard, however long a narrow path takes for it.
+    /// Whether something that was said has yet to be heard, however long a narrow path takes for it; a heartbeat that is just
+    /// on its way is nothing to wait for.
     var isBusy: Bool {
-        !isCut && [client, node].contains { $0.isOpen && !$0.isGone && !$0.isFinished && $0.travelling > 0 }
+        let latest = network.scheduler.nowNanos - Limits.heartbeatNanosMax
+        return !isCut
+            && [client, node].contains { end in
+                end.isOpen && !end.isGone && !end.isFinished && end.travelling > 0 && end.travellingSinceNanos <= latest
+            }
     }
 
     // MARK: - Sending

@@ -130,6 +130,16 @@ package final class SimulatedHost: Network, @unchecked Sendable {
     /// Whether something is on its way to this machine or from it.
     var isAwaited: Bool { links.contains { $0.isBusy } }
 
+    /// What is left to happen on its connections, for people.
+    var unrest: String {
+        links.map { link in
+            let ends = [link.client, link.node].map {
+                "\($0.side) \($0.travelling) bytes, \($0.held.count) held, \($0.inbox.count) unread, reading \($0.isReading)"
+            }
+            return "; connection \(link.id)\(link.isHalfOpen ? " half open" : ""): \(ends.joined(separator: ", "))"
+        }.joined()
+    }
+
     func noteQueue(_ bytes: Int) {
         queuedBytesPeak = max(queuedBytesPeak, bytes)
     }

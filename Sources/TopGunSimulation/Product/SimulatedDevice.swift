@@ -59,6 +59,15 @@ package final class SimulatedDevice: @unchecked Sendable {
         clock.setTime(of: original.clock)
     }
 
+    /// The node id that is in the store, if any is by now.
+    var storedNode: String? {
+        do throws(StoreError) {
+            return try store.identity()?.node.string
+        } catch {
+            preconditionFailure("a simulated store could not be read: \(error.message)")
+        }
+    }
+
     /// The process ends at once, in the middle of whatever it did.
     package func crash(tellsNode: Bool) {
         process?.stop()

@@ -31,11 +31,11 @@ final class Stranger: @unchecked Sendable {
         }
     }
 
-    /// A message without operations that cannot be served.
+    /// A message without operations, most of which cannot be served.
     private enum Nuisance: CaseIterable {
         case noise, halfMessage, unknownType, wordOfServers, tooManyMessages, unaskedRecords, reservedMap,
-            missingFeature
-        case interest, flood
+            missingFeature,
+            interest, flood
     }
 
     let host: SimulatedHost
@@ -120,7 +120,9 @@ final class Stranger: @unchecked Sendable {
             operations.append(operation)
             var event = simulation.event(.offended, Self.name)
             event.op = operation.id
-            event.code = "\(offence.refusal.wireName)"
+            // Who knows no `results` is told no code.
+            let isNamed = visit.manner != .plain || !offence.refusal.isFinal
+            event.code = isNamed ? "\(offence.refusal.wireName)" : "REJECTED"
             simulation.record(event)
         }
         let concern: WriteConcern? = dice.chance(1, in: 2) ? .memory : nil

@@ -15,6 +15,9 @@ final class FaultInjector: @unchecked Sendable {
     /// A read of the present start brought what does not stand there; and it was what was written last.
     private var wasMisread = false
     private var wasTailMisread = false
+    /// What was written last before a process ended went to another place: the next start takes the log for torn there, and
+    /// once it has begun a new segment nobody sees what is missing.
+    private var isTailLost = false
     private var backup: SimulatedDisk.Image?
     /// The latest that the node's clock said, and whether it may be set back behind that.
     private var latestWall = Int64.min
@@ -258,7 +261,7 @@ final class FaultInjector: @unchecked Sendable {
     private func copyStore() {
         let original = device(.storeCopied)
         guard original.process != nil, let copy = simulation.copyDevice(original) else { return }
-        note(.storeCopied, original.name, copy.name)
+        note(.storeCopied, original.name, original.storedNode)
         note(.clientCrash, original.name)
         original.crash(tellsNode: true)
         original.start()
@@ -272,6 +275,11 @@ final class FaultInjector: @unchecked Sendable {
     }
 
     // MARK: - The node comes back
+
+    /// The node's process ends.
+    func nodeEnds() {
+        isTailLost = isTailLost || node.disk.isTailMisplaced
+    }
 
     /// The node has ended because it was asked to; on another machine it might have more loops, or fewer.
     func nodeStopped() {
@@ -304,7 +312,8 @@ final class FaultInjector: @unchecked Sendable {
     /// that is alone cannot tell: who runs it must know that the disk lied, and salvages.
     func nodeStarted() {
         flips = []
-        let isTailLost = node.disk.isTailMisplaced
+        let isTailLost = isTailLost || node.disk.isTailMisplaced
+        self.isTailLost = false
         node.disk.forgetMisplaced()
         guard isTailLost || wasTailMisread else {
             if wasMisread { simulation.reach("recovery.misreadHarmless") }
@@ -342,11 +351,6 @@ final class FaultInjector: @unchecked Sendable {
     /// It did not start for another reason, such as a file that is not its own as it reads it: the next start reads anew.
     func nodeDidNotStart() {
         if wasMisread { simulation.reach("recovery.misreadRefused") }
-        // A start that came to the end of the log has begun a new one: the next does not see what is missing before it either.
-        if node.disk.isTailMisplaced {
-            simulation.reach("recovery.tailMisread")
-            salvage()
-        }
         forgetMisread()
     }
 
@@ -418,6 +422,7 @@ final class FaultInjector: @unchecked Sendable {
             note("salvage", node.name, "failed: \(error.message)")
         }
         disk.forgetMisplaced()
+        isTailLost = false
         flips = []
         forgetMisread()
         isClockHeld = true

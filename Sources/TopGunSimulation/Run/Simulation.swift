@@ -219,7 +219,7 @@ package final class Simulation: @unchecked Sendable {
             if quietFor == 0, scheduler.nowNanos - start > millisMax * 1_000_000 {
                 for device in devices where !isAtRest(device) {
                     var event = event(.stuck, device.name)
-                    event.note = "node \(node.state), \(device.process?.unrest ?? "not running")"
+                    event.note = "node \(node.state), \(device.process?.unrest ?? "not running")\(device.host.unrest)"
                     record(event)
                 }
                 return false
@@ -260,6 +260,7 @@ package final class Simulation: @unchecked Sendable {
     func crashNode(power: Bool) {
         // Counters are the process's.
         countMetrics()
+        injector?.nodeEnds()
         node.crash(power: power)
     }
 
@@ -291,9 +292,7 @@ package final class Simulation: @unchecked Sendable {
         event.note = error.message
         record(event)
         reach("node.failed.\(error.code)")
-        let wasStarting = node.state == .starting
         crashNode(power: false)
-        if wasStarting { injector?.nodeDidNotStart() }
         comeBack()
     }
 

@@ -78,9 +78,10 @@ extension SimulatedDisk.State {
         return other
     }
 
-    /// Whether the file is a segment of a log; one is written through the handle that it was made with, under another name.
+    /// Whether the file is a segment of a log; one is written through the handle that it was made with, or made a segment again,
+    /// under another name.
     private static func isSegment(_ openedAs: String) -> Bool {
-        openedAs.contains("/segment-") || openedAs.contains("/preparing.log")
+        openedAs.contains("/log-")
     }
 
     func isTail(_ range: Range<Int>, of inode: SimulatedDisk.Inode) -> Bool {
