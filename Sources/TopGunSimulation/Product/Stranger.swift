@@ -7,8 +7,8 @@ import TopGunWire
 /// Somebody who connects and says what nobody should. Nothing of it may be taken for right: each operation must be refused with
 /// the code that the protocol has for it, every other message is answered or dropped, and nobody else notices.
 ///
-/// It has a connection at a time, is as often as not one that knows nothing of our extensions, and sometimes reads nothing of
-/// what it is told, says nothing at all, or is gone without a word.
+/// It has one connection at a time. On each it either speaks our extensions, or knows nothing of them, or reads nothing of what it
+/// is told, or says nothing and is gone without a word.
 final class Stranger: @unchecked Sendable {
     // Unchecked for the reason given at SimulatedNetwork.
     static let name = "stranger"
@@ -33,9 +33,8 @@ final class Stranger: @unchecked Sendable {
 
     /// A message without operations, most of which cannot be served.
     private enum Nuisance: CaseIterable {
-        case noise, halfMessage, unknownType, wordOfServers, tooManyMessages, unaskedRecords, reservedMap,
-            missingFeature,
-            interest, flood
+        case noise, halfMessage, unknownType, wordOfServers, tooManyMessages
+        case unaskedRecords, reservedMap, missingFeature, interest, flood
     }
 
     let host: SimulatedHost
@@ -80,9 +79,8 @@ final class Stranger: @unchecked Sendable {
         if visit.manner == .deaf { connection.setReading(false) }
         guard visit.manner != .silent else { return }
         if visit.manner != .plain {
-            send(
-                .deviceHello(DeviceHello(protocolVersion: 3, features: ReplicaConfiguration().features)), to: connection
-            )
+            let hello = DeviceHello(protocolVersion: 3, features: ReplicaConfiguration().features)
+            send(.deviceHello(hello), to: connection)
         }
         for _ in 0...dice.below(8) {
             if dice.chance(1, in: 2) {
