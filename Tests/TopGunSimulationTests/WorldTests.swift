@@ -309,6 +309,8 @@ import TopGunServer
         pair.host.weather.isUpBlocked = true
         pair.send("held")
         pair.scheduler.run(forMillis: 100)
+        #expect(!pair.host.isAwaited, "no longer on its way than a heartbeat")
+        pair.scheduler.run(forMillis: 200)
         #expect(pair.host.isAwaited)
         for link in pair.host.links { link.cut(tellsClient: true, tellsNode: true) }
         #expect(!pair.host.isAwaited, "what is lost is not awaited")
