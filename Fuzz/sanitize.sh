@@ -9,6 +9,10 @@ filter=${2:-}
 [ -n "$filter" ] || filter='^(TopGunServerTests|TopGunTests)\.'
 # Is about how fast a machine can be, which a sanitizer changes tenfold: connections end before all of them are there.
 skipped='ten thousand idle connections'
+# Needs a library that must come before everything else, as the sanitizer must.
+skipped="$skipped|a server that starts with its clock"
+# Gives a server so much memory and no more; a sanitizer takes a multiple of what the server does.
+skipped="$skipped|a server that the kernel kills for its memory"
 swift=${SWIFT:-swift}
 scratch=$root/.build/sanitize-$sanitizer
 reports=$scratch/reports
@@ -29,8 +33,6 @@ thread)
 address)
     # What was freed is kept for a while, which is no memory of the server's own.
     skipped="$skipped|a hundred thousand offline writes"
-    # Needs a library that must come before everything else, as the sanitizer must.
-    skipped="$skipped|a server that starts with its clock"
     # Memory that is still reachable when a test process ends is no fault of ours; what is freed twice or too early is.
     export ASAN_OPTIONS="log_path=$reports/report detect_leaks=0"
     ;;
